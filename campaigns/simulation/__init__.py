@@ -1,0 +1,1 @@
+"""Traffic with truth: ordinary accounts, campaigns and innocent look-alikes."""
