@@ -1,1 +1,1 @@
-"""Clusters, accounts and time to linked groups, evidence and campaigns. Knows no text model and no Prefect."""
+"""Clusters, accounts and time to linked groups, evidence and campaigns. Knows no text model, no Prefect."""

@@ -1,0 +1,98 @@
+"""Two laws of counts that people obey and their predictions for held-out rows.
+
+Both describe an account by its own hidden parameter (a rate, a distribution over bins) drawn from a
+population whose tightness is a single concentration. People are loose: what an account did in one half of
+its rows tells what it does in the other half better than the crowd does. Accounts fed from one queue are
+tight: the crowd tells everything and the account's own history nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Cells(NamedTuple):
+    """Sparse counts by (account, bin): only the cells that the held-out rows touch.
+
+    account (c,) int64 in 0..m-1; bin (c,) int64; seen (c,) float64 rows of the cell in the linking half;
+    held (c,) float64 rows of the cell in the held-out half, all positive; n_seen, n_held (m,) float64 the
+    accounts' row totals in either half.
+    """
+
+    account: Ints
+    bin: Ints
+    seen: Floats
+    held: Floats
+    n_seen: Floats
+    n_held: Floats
+
+
+def cells(account: Ints, bins: Ints, held_out: NDArray[np.bool_], n_accounts: int, n_bins: int) -> Cells:
+    """Count rows by account and bin in both halves; account and bins are (n,), one entry a row."""
+    key = account * n_bins + bins
+    keys, counts = np.unique(key[held_out], return_counts=True)
+    seen_keys, seen_counts = np.unique(key[~held_out], return_counts=True)
+    place = np.minimum(np.searchsorted(seen_keys, keys), max(len(seen_keys) - 1, 0))
+    known = seen_keys[place] == keys if len(seen_keys) else np.zeros(len(keys), dtype=bool)
+    seen = np.where(known, seen_counts[place] if len(seen_keys) else 0, 0).astype(float)
+    return Cells(
+        account=keys // n_bins,
+        bin=keys % n_bins,
+        seen=seen,
+        held=counts.astype(float),
+        n_seen=np.bincount(account[~held_out], minlength=n_accounts).astype(float),
+        n_held=np.bincount(account[held_out], minlength=n_accounts).astype(float),
+    )
+
+
+def dirichlet_multinomial(data: Cells, base: Floats, concentration: float) -> Floats:
+    """Return (m,) log-likelihoods of each account's held-out rows, given its rows in the linking half.
+
+    The account's distribution over bins is Dirichlet(concentration * base) before its linking half is seen;
+    base is (c,), the expected share of each cell's bin for that cell's account. Rows are drawn one by one
+    (Polya urn), so a burst of rows in one bin is not taken for independent surprises. The multinomial
+    coefficient is left out: it cancels in every ratio. An infinite concentration is the multinomial.
+    """
+    m = len(data.n_seen)
+    if np.isinf(concentration):
+        return np.bincount(data.account, weights=data.held * np.log(base), minlength=m).astype(np.float64)
+    prior = concentration * base + data.seen
+    gained = gammaln(prior + data.held) - gammaln(prior)
+    total = concentration + data.n_seen
+    return np.bincount(data.account, weights=gained, minlength=m) - (
+        gammaln(total + data.n_held) - gammaln(total)
+    )
+
+
+def gamma_poisson(
+    held: Floats, seen: Floats, exposure_held: Floats, exposure_seen: Floats, mean: float, shape: float
+) -> Floats:
+    """Return (m,) log-probabilities of held-out row counts, given the counts of the linking half.
+
+    Rates are Gamma with the given mean and shape; a count is Poisson(rate * exposure). An infinite shape is
+    one common rate. Rows are counts, so `held` and `seen` are whole numbers stored as float64.
+    """
+    if np.isinf(shape):
+        expected = mean * exposure_held
+        return held * np.log(expected) - expected - gammaln(held + 1)
+    after = shape + seen
+    rate = shape / mean + exposure_seen
+    total = rate + exposure_held
+    return (
+        gammaln(after + held)
+        - gammaln(after)
+        - gammaln(held + 1)
+        + after * np.log(rate / total)
+        + held * np.log(exposure_held / total)
+    )
+
+
+def log_mean_exp(values: Floats) -> float:
+    """Return log(mean(exp(values))), without overflow."""
+    top = float(np.max(values))
+    return top + float(np.log(np.mean(np.exp(values - top))))

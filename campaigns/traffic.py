@@ -1,0 +1,80 @@
+"""The sampled rows of a window as arrays, the form in which the campaign room computes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from campaigns.laws import Floats, Ints
+
+MICROSECONDS_AN_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Rows, accounts and clusters by number; strings come back when tables are written.
+
+    account, hour (n,) int64: the row's account and hour slot, counted from the first slot of the window.
+    held_out (n,) bool: True on the rows that linking must not see. clusters: a view's name to its labels
+    (n,) int64, -1 for noise. exposure (m,) float64: the share of the account's rows that was sampled.
+    """
+
+    rows: pl.DataFrame
+    accounts: pl.DataFrame
+    account: Ints
+    hour: Ints
+    n_slots: int
+    held_out: NDArray[np.bool_]
+    clusters: dict[str, Ints]
+    exposure: Floats
+
+    @property
+    def n_accounts(self) -> int:
+        """The number of accounts with a sampled row."""
+        return self.accounts.height
+
+    def codes(self, column: str) -> tuple[Ints, int]:
+        """Return the values of an optional column as numbers, (n,) int64 with -1 for null, and how many."""
+        values = self.rows.get_column(column)
+        names = values.drop_nulls().unique().sort()
+        coded = values.to_frame().join(
+            names.to_frame().with_row_index("code"), on=column, how="left", maintain_order="left"
+        )
+        return coded["code"].cast(pl.Int64).fill_null(-1).to_numpy(), names.len()
+
+    def has(self, column: str) -> bool:
+        """Tell whether the log has a column with at least one value in it."""
+        return column in self.rows.columns and self.rows[column].null_count() < self.rows.height
+
+
+def traffic(rows: pl.DataFrame, accounts: pl.DataFrame) -> Traffic:
+    """Put the sampled rows into arrays, with accounts and hours by number.
+
+    `rows` and `accounts` are the frames that flows/ joins: a row a request and a row an account. Accounts
+    without a sampled row are left out. Raises ValueError when a row's account is not among the accounts.
+    """
+    accounts = accounts.filter(pl.col("n_sampled") > 0).sort("account_id")
+    index = accounts.select("account_id").with_row_index("account")
+    account = rows.select("account_id").join(index, on="account_id", how="left", maintain_order="left")
+    if account["account"].null_count():
+        raise ValueError(
+            f"rows name {account['account'].null_count()} requests of accounts that are not in accounts"
+        )
+    slot = rows["timestamp"].dt.epoch("us").to_numpy() // MICROSECONDS_AN_HOUR
+    first = int(slot.min()) if len(slot) else 0
+    views = [name for name in rows.columns if name.startswith("cluster_")]
+    sampled, total = accounts["n_sampled"].to_numpy(), accounts["n_total"].to_numpy()
+    return Traffic(
+        rows=rows,
+        accounts=accounts,
+        account=account["account"].to_numpy().astype(np.int64),
+        hour=(slot - first).astype(np.int64),
+        n_slots=int(slot.max()) - first + 1 if len(slot) else 0,
+        held_out=rows["held_out"].to_numpy(),
+        clusters={
+            name.removeprefix("cluster_"): rows[name].cast(pl.Int64).fill_null(-1).to_numpy()
+            for name in views
+        },
+        exposure=sampled / np.maximum(total, 1),
+    )
