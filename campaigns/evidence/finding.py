@@ -1,0 +1,44 @@
+"""What one signal says about one group."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from campaigns.vocabulary import Direction, Signal, Status
+
+MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
+
+
+class Finding(NamedTuple):
+    """One row of campaign_evidence; log_e is None where the signal does not decide, only describes."""
+
+    signal: Signal
+    status: Status
+    reason: str | None
+    statistic: float | None
+    effect: float | None
+    null_model: str | None
+    log_e: float | None
+    n: int
+    sentence: str
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the finding points; a factor of three either way is neither."""
+        if self.log_e is None or abs(self.log_e) < np.log(3):
+            return Direction.NEUTRAL
+        return Direction.FOR if self.log_e > 0 else Direction.AGAINST
+
+
+def not_tested(signal: Signal, reason: str) -> Finding:
+    """Say that a signal was not weighed, which is neither for nor against."""
+    return Finding(signal, Status.NOT_TESTED, reason, None, None, None, None, 0, f"Not tested: {reason}.")
+
+
+def log_e_value(ratio: float) -> float:
+    """Turn a log-likelihood ratio into a log e-value of operators of whom half show the signal at all.
+
+    The mixture (1 + ratio) / 2 is an e-value whenever the ratio is one, and never falls below one half: an
+    operator may well hide one side of itself.
+    """
+    return float(min(np.logaddexp(0.0, ratio) - np.log(2), MOST))

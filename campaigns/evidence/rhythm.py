@@ -1,0 +1,43 @@
+"""When accounts write: people come back to sessions and hours of their own, a queue has none."""
+
+import numpy as np
+
+from campaigns.aspects import aspect, hour_shares, log_ratio, tightness
+from campaigns.evidence.finding import Finding, log_e_value, not_tested
+from campaigns.groups import Group
+from campaigns.people import People
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal, Status
+
+
+def rhythm(log: Traffic, group: Group, people: People) -> Finding:
+    """Weigh the hour slots of the members' held-out rows: the crowd's hours against each one's own.
+
+    Statistic: the concentration at which an account's own history and the crowd predict best together.
+    Null: people of the log's own looseness (Dirichlet-multinomial over the hours of the window, updated by
+    the account's linking half), around the crowd's hours or the log's.
+    """
+    member = group.members
+    rows = group.rows[np.isin(log.account[group.rows], member)]
+    crowd = hour_shares(log, rows[~log.held_out[rows]])
+    view = aspect(log, group.rows, member, log.hour, people.hours, crowd)
+    if not len(view.data.held) or not view.data.n_seen.sum():
+        return not_tested(Signal.RHYTHM, "no rows in one of the halves")
+    tight = tightness(view)
+    own = float((view.data.held * (view.data.seen > 0)).sum() / view.data.held.sum())
+    return Finding(
+        Signal.RHYTHM,
+        Status.TESTED,
+        None,
+        tight,
+        own,
+        f"people's hours: Dirichlet-multinomial, concentration at most {people.rhythm:.0f}",
+        log_e_value(log_ratio(view, people.rhythm)),
+        int(view.data.held.sum()),
+        f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
+        + (
+            "its own history says little about when an account writes, as with accounts fed from one queue."
+            if tight > people.rhythm
+            else "accounts keep sessions and hours of their own, as people do."
+        ),
+    )

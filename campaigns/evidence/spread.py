@@ -1,0 +1,27 @@
+"""How many accounts share the work: a gate, and an effect size. Describes, does not decide."""
+
+import numpy as np
+
+from campaigns.evidence.finding import Finding
+from campaigns.groups import Group
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal, Status
+
+
+def spread(log: Traffic, group: Group) -> Finding:
+    """Count the accounts, and the number of equal accounts that would be as spread out: exp(entropy)."""
+    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    shares = np.unique(log.account[rows], return_counts=True)[1] / max(len(rows), 1)
+    effective = float(np.exp(-(shares * np.log(shares)).sum()))
+    n = len(group.members)
+    return Finding(
+        Signal.SPREAD,
+        Status.TESTED,
+        None,
+        float(n),
+        effective,
+        None,
+        None,
+        len(rows),
+        f"{len(rows):,} requests come from {n:,} accounts, as spread out as {effective:.0f} equal ones.",
+    )

@@ -1,0 +1,45 @@
+"""What accounts ask: people have interests of their own, a queue deals the same mix to everyone."""
+
+import numpy as np
+
+from campaigns.aspects import aspect, log_ratio, smooth, tightness
+from campaigns.evidence.finding import Finding, log_e_value, not_tested
+from campaigns.groups import Group
+from campaigns.laws import Ints
+from campaigns.people import People
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal, Status
+
+
+def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Finding:
+    """Weigh the topics of the members' held-out rows: the crowd's mix against each one's own.
+
+    topics (n,) int64 by row of the log. Statistic and null as for the hours, over topics in place of slots.
+    Effect: the number of topics the group really uses, exp(entropy): one template alone says nothing here.
+    """
+    member = group.members
+    rows = group.rows[np.isin(log.account[group.rows], member)]
+    seen = rows[~log.held_out[rows]]
+    crowd = smooth(np.bincount(topics[seen], minlength=len(people.topics)).astype(float), people.topics, 5.0)
+    view = aspect(log, group.rows, member, topics, people.topics, crowd)
+    if not len(view.data.held) or not view.data.n_seen.sum():
+        return not_tested(Signal.TASKS, "no rows in one of the halves")
+    shares = np.bincount(topics[rows]) / len(rows)
+    breadth = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
+    tight = tightness(view)
+    return Finding(
+        Signal.TASKS,
+        Status.TESTED,
+        None,
+        tight,
+        breadth,
+        f"people's interests: Dirichlet-multinomial, concentration at most {people.tasks:.0f}",
+        log_e_value(log_ratio(view, people.tasks)),
+        int(view.data.held.sum()),
+        f"The group spreads over about {breadth:.1f} topics, and "
+        + (
+            "every account draws on the same mix of them."
+            if tight > people.tasks
+            else "accounts have mixes of their own."
+        ),
+    )

@@ -1,0 +1,135 @@
+"""From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
+
+import logging
+from dataclasses import dataclass as plain_dataclass
+
+import numpy as np
+import polars as pl
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from campaigns.discovery import e_bh_q_values
+from campaigns.evidence.addresses import shared_addresses
+from campaigns.evidence.evenness import evenness
+from campaigns.evidence.finding import Finding
+from campaigns.evidence.rhythm import rhythm
+from campaigns.evidence.spread import spread
+from campaigns.evidence.tasks import shared_tasks
+from campaigns.evidence.template import template
+from campaigns.explain import Weighed, weigh
+from campaigns.groups import Group, linked_groups, profile_groups
+from campaigns.laws import Ints
+from campaigns.link import LinkSettings
+from campaigns.members import with_members
+from campaigns.people import People, people
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Explanation, Signal
+
+logger = logging.getLogger(__name__)
+ONE_TEMPLATE = 0.5
+TEXTS_READ = 300
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class JudgeSettings:
+    """What has to be true of a group before it is reported."""
+
+    level: float = Field(
+        default=0.05, gt=0, lt=1, description="Share of reported groups that may be false, on average (e-BH)."
+    )
+    link: LinkSettings = Field(default=LinkSettings(), description="When clusters belong together.")
+
+
+@plain_dataclass(frozen=True, kw_only=True)
+class Case:
+    """A group with everything that was found about it."""
+
+    group: Group
+    findings: dict[Signal, Finding]
+    explanations: list[Weighed]
+    log_e: float
+    q_value: float
+    reported: bool
+    decision_reason: str
+
+    @property
+    def lookalike(self) -> Weighed:
+        """The innocent explanation that fits best."""
+        return min(self.explanations, key=lambda weighed: weighed.log_e)
+
+
+def judge(
+    log: Traffic, topics: Ints, texts: pl.Series, profiles: Ints, settings: JudgeSettings, seed: int
+) -> list[Case]:
+    """Return every linked group with its evidence and the decision, strongest first.
+
+    topics (n,) int64: the row's topic among the centroids of all texts. texts: the prompts by `text` number.
+    profiles (m,) int64: the cluster of the account's query profile, -1 for none.
+    """
+    groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
+    law = people(log, topics, seed)
+    groups = [with_members(log, group, law) for group in groups]
+    groups = [group for group in groups if len(group.members) >= settings.link.min_accounts]
+    logger.info("judging %d groups", len(groups))
+    findings = [_findings(log, group, law, topics, texts) for group in groups]
+    explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
+    log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
+    q_values = e_bh_q_values(log_e)
+    cases = []
+    taken: list[set[int]] = []
+    for i in np.argsort(-log_e, kind="stable"):
+        reported, reason = bool(q_values[i] <= settings.level), ""
+        members = set(groups[i].members.tolist())
+        twin = any(len(members & other) > 0.5 * min(len(members), len(other)) for other in taken)
+        if reported and twin:
+            reported, reason = False, "the same accounts as a campaign reported above"
+        elif reported:
+            taken.append(members)
+        cases.append(
+            Case(
+                group=groups[i],
+                findings=findings[i],
+                explanations=explanations[i],
+                log_e=float(log_e[i]),
+                q_value=float(q_values[i]),
+                reported=reported,
+                decision_reason=reason or _reason(reported, explanations[i]),
+            )
+        )
+    return cases
+
+
+def _findings(
+    log: Traffic, group: Group, law: People, topics: Ints, texts: pl.Series
+) -> dict[Signal, Finding]:
+    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    distinct = np.unique(log.rows["text"].to_numpy()[rows])
+    read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
+    found = [
+        spread(log, group),
+        evenness(log, group, law),
+        rhythm(log, group, law),
+        shared_tasks(log, group, law, topics),
+        shared_addresses(log, group, law),
+        template(texts.gather(read).to_list(), len(distinct), len(rows)),
+    ]
+    return {finding.signal: finding for finding in found}
+
+
+def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
+    organisation = None
+    if "org_id" in log.accounts.columns and log.has("org_id"):
+        orgs = log.accounts["org_id"].gather(group.members).drop_nulls()
+        largest = np.unique(orgs.to_numpy(), return_counts=True)[1].max(initial=0)
+        organisation = int(largest) / len(group.members)
+    one_template = (findings[Signal.TEMPLATE].statistic or 0.0) >= ONE_TEMPLATE
+    return weigh(findings, one_template, organisation)
+
+
+def _reason(reported: bool, explanations: list[Weighed]) -> str:
+    least = min(explanations, key=lambda weighed: weighed.log_e)
+    if reported:
+        return "stands out against independent users and every innocent explanation that could be tested"
+    if least.explanation is Explanation.INDEPENDENT:
+        return "its accounts behave like independent users"
+    return f"better explained innocently: {least.explanation}"
