@@ -10,6 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
+from campaigns.evidence.capability import capabilities, capability
+from campaigns.evidence.concentration import concentration
 from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding
 from campaigns.evidence.rhythm import rhythm
@@ -23,7 +25,7 @@ from campaigns.link import LinkSettings
 from campaigns.members import with_members
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
-from campaigns.vocabulary import Explanation, Signal
+from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
 ONE_TEMPLATE = 0.5
@@ -45,6 +47,7 @@ class Case:
     """A group with everything that was found about it."""
 
     group: Group
+    capability: Capability
     findings: dict[Signal, Finding]
     explanations: list[Weighed]
     log_e: float
@@ -71,7 +74,12 @@ def judge(
     groups = [with_members(log, group, law) for group in groups]
     groups = [group for group in groups if len(group.members) >= settings.link.min_accounts]
     logger.info("judging %d groups", len(groups))
-    findings = [_findings(log, group, law, topics, texts) for group in groups]
+    kinds = capabilities(texts)[log.rows["text"].to_numpy()]
+    asked = [capability(log, group, kinds) for group in groups]
+    findings = [
+        {**_findings(log, group, law, topics, texts), Signal.CAPABILITY: found}
+        for group, (found, _) in zip(groups, asked, strict=True)
+    ]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
@@ -88,6 +96,7 @@ def judge(
         cases.append(
             Case(
                 group=groups[i],
+                capability=asked[i][1],
                 findings=findings[i],
                 explanations=explanations[i],
                 log_e=float(log_e[i]),
@@ -111,6 +120,7 @@ def _findings(
         rhythm(log, group, law),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),
+        concentration(log, group),
         template(texts.gather(read).to_list(), len(distinct), len(rows)),
     ]
     return {finding.signal: finding for finding in found}

@@ -1,0 +1,197 @@
+"""Judged cases as rows of the output tables: plain values, names as in the contract."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from campaigns.judge import Case
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Direction, Lineage, Status
+
+Record = dict[str, Any]
+
+
+class Wording(NamedTuple):
+    """How a case's own texts are described: a template with its slots, and telling words."""
+
+    template: str
+    keywords: list[str]
+
+
+class Records(NamedTuple):
+    """Rows of four tables, strongest case first, and the campaign of every sampled row (null: none)."""
+
+    campaigns: list[Record]
+    accounts: list[Record]
+    evidence: list[Record]
+    explanations: list[Record]
+    campaign_of_row: pl.Series
+
+
+def records(
+    log: Traffic,
+    cases: list[Case],
+    cluster_ids: Mapping[tuple[str, int], str],
+    wording: list[Wording],
+    window: tuple[datetime, datetime],
+) -> Records:
+    """Return the rows of the campaign tables; `wording` is in the order of `cases`.
+
+    A row of the log that lies in several cases belongs to the strongest one.
+    """
+    ids = [campaign_id(log, case) for case in cases]
+    of_row = np.full(log.rows.height, -1)
+    for i in reversed(range(len(cases))):
+        of_row[_rows(log, cases[i])] = i
+    names = np.array([*ids, None], dtype=object)  # -1 is the last: no campaign
+    campaign_of_row = pl.Series("campaign_id", names[of_row], dtype=pl.String)
+    return Records(
+        [
+            _campaign(log, case, cid, rank, words, cluster_ids, window)
+            for rank, (case, cid, words) in enumerate(zip(cases, ids, wording, strict=True), start=1)
+        ],
+        [record for case, cid in zip(cases, ids, strict=True) for record in _accounts(log, case, cid)],
+        [record for case, cid in zip(cases, ids, strict=True) for record in _evidence(case, cid)],
+        [record for case, cid in zip(cases, ids, strict=True) for record in _explanations(case, cid)],
+        campaign_of_row,
+    )
+
+
+def campaign_id(log: Traffic, case: Case) -> str:
+    """Mint an id from the founding accounts and requests: the same content gives the same id."""
+    digest = hashlib.blake2b(digest_size=8, person=b"campaign")
+    for name in log.accounts["account_id"].gather(case.group.members).sort():
+        digest.update(name.encode() + b"\0")
+    for name in log.rows["request_id"].gather(_rows(log, case)).sort():
+        digest.update(name.encode() + b"\0")
+    return f"c{digest.hexdigest()}"
+
+
+def _rows(log: Traffic, case: Case) -> np.ndarray:
+    return case.group.rows[np.isin(log.account[case.group.rows], case.group.members)]
+
+
+def _distinct(rows: pl.DataFrame, column: str) -> int | None:
+    return rows[column].drop_nulls().n_unique() if column in rows.columns else None
+
+
+def _sum(rows: pl.DataFrame, column: str) -> int | None:
+    if column not in rows.columns:
+        return None
+    return round(float((rows[column].fill_null(0) * rows["weight"]).sum()))
+
+
+def _campaign(
+    log: Traffic,
+    case: Case,
+    cid: str,
+    rank: int,
+    words: Wording,
+    cluster_ids: Mapping[tuple[str, int], str],
+    window: tuple[datetime, datetime],
+) -> Record:
+    rows = log.rows[_rows(log, case)]
+    n_accounts, lookalike = len(case.group.members), case.lookalike
+    aim = case.capability.replace("_", " ")
+    return {
+        "campaign_id": cid,
+        "rank": rank,
+        "reported": case.reported,
+        "decision_reason": case.decision_reason,
+        "title": f"{n_accounts} accounts: {aim} ({', '.join(words.keywords[:4])})",
+        "window_start": window[0],
+        "window_end": window[1],
+        "first_seen": rows["timestamp"].min(),
+        "last_seen": rows["timestamp"].max(),
+        "n_accounts": n_accounts,
+        "n_prompts": rows.height,
+        "n_distinct_prompts": rows["text"].n_unique(),
+        "estimated_prompts": float(rows["weight"].sum()),
+        "n_orgs": _distinct(rows, "org_id"),
+        "n_ips": _distinct(rows, "ip"),
+        "n_asns": _distinct(rows, "asn"),
+        "models": sorted(rows["model"].drop_nulls().unique()) if "model" in rows.columns else [],
+        "input_tokens": _sum(rows, "input_tokens"),
+        "output_tokens": _sum(rows, "output_tokens"),
+        "e_value": float(np.exp(case.log_e)),
+        "q_value": case.q_value,
+        "template": words.template,
+        "keywords": words.keywords,
+        "capability": str(case.capability),
+        "lookalike": None if case.reported else str(lookalike.explanation),
+        "lookalike_score": lookalike.score,
+        "not_tested": [
+            f"{f.signal}: {f.reason}" for f in case.findings.values() if f.status is Status.NOT_TESTED
+        ],
+        "lineage": str(Lineage.NEW),
+        "previous_campaign_id": None,
+        "cluster_ids": sorted({cluster_ids[name] for name in case.group.clusters}),
+    }
+
+
+def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:
+    group = case.group
+    inside = log.rows[group.rows]
+    extra = [pl.col("ip").drop_nulls().n_unique().alias("n_ips")] if "ip" in inside.columns else []
+    seen = inside.group_by("account_id").agg(
+        pl.len().alias("n_prompts"),
+        pl.col("weight").sum().alias("estimated_prompts"),
+        pl.col("timestamp").min().alias("first_seen"),
+        pl.col("timestamp").max().alias("last_seen"),
+        *extra,
+    )
+    whole = log.accounts[group.candidates].select(
+        "account_id", "n_total", "n_sampled", *[c for c in ("org_id",) if c in log.accounts.columns]
+    )
+    frame = whole.with_columns(pl.Series("confidence", group.confidence)).join(seen, on="account_id")
+    frame = frame.with_columns(share=pl.col("n_prompts") / pl.col("n_sampled")).sort(
+        ["confidence", "account_id"], descending=[True, False]
+    )
+    return [{"campaign_id": cid, **record, "reasons": _reasons(record)} for record in frame.to_dicts()]
+
+
+def _reasons(record: Record) -> list[str]:
+    reasons = [f"{record['n_prompts']} of its {record['n_sampled']} sampled requests are this work"]
+    if record["confidence"] >= 0.5:
+        reasons.append("it writes when the group does, not in sessions and hours of its own")
+    else:
+        reasons.append("it keeps hours of its own, as a bystander does")
+    return reasons
+
+
+def _evidence(case: Case, cid: str) -> list[Record]:
+    return [
+        {
+            "campaign_id": cid,
+            "signal": str(f.signal),
+            "status": str(f.status),
+            "reason": f.reason,
+            "direction": str(f.direction if f.status is Status.TESTED else Direction.NEUTRAL),
+            "statistic": f.statistic,
+            "effect": f.effect,
+            "null_model": f.null_model,
+            "p_value": None if f.log_e is None else float(min(1.0, np.exp(-f.log_e))),
+            "e_value": None if f.log_e is None else float(np.exp(f.log_e)),
+            "n": f.n,
+            "sentence": f.sentence,
+        }
+        for f in case.findings.values()
+    ]
+
+
+def _explanations(case: Case, cid: str) -> list[Record]:
+    return [
+        {
+            "campaign_id": cid,
+            "explanation": str(w.explanation),
+            "score": w.score,
+            "for": w.speaks_for,
+            "against": w.speaks_against,
+            "sentence": w.sentence,
+        }
+        for w in case.explanations
+    ]

@@ -1,0 +1,68 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from campaigns.judge import JudgeSettings, judge
+from campaigns.profiles import account_profiles
+from campaigns.traffic import traffic
+from campaigns.vocabulary import Explanation, Signal, Status
+from tests.traffic_planted import plant
+
+ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
+
+
+def judged(seed, crowds):
+    rows, accounts = plant(seed, [ORDINARY, *crowds])
+    log = traffic(rows, accounts)
+    texts = pl.Series("text", [f"question number {i}" for i in range(rows.height)])
+    topics = log.clusters["full"]
+    nobody = np.full(log.n_accounts, -1)
+    return log, judge(log, topics, texts, nobody, JudgeSettings(), seed=0)
+
+
+def reported(log, cases):
+    return [
+        set(log.accounts["account_id"].gather(case.group.members).str.slice(0, 4))
+        for case in cases
+        if case.reported
+    ]
+
+
+def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
+    log, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))])
+    assert reported(log, cases) == [{"hydr"}]
+    assert len(next(case for case in cases if case.reported).group.members) == 40
+
+
+@pytest.mark.parametrize("volumes", ["heavy", "even"])
+def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
+    log, cases = judged(1, [("class", 60, volumes, "people", range(200, 203))])
+    assert reported(log, cases) == []
+    names = [log.accounts["account_id"].gather(case.group.candidates) for case in cases]
+    assert any(name.str.starts_with("class").mean() > 0.8 for name in names)
+
+
+def test_customers_jobs_by_the_clock_with_volumes_of_their_own_are_explained():
+    log, cases = judged(2, [("cron", 60, "heavy", "flat", range(200, 202))])
+    assert reported(log, cases) == []
+    assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
+
+
+def test_ordinary_traffic_alone_reports_nothing():
+    for seed in range(3, 6):
+        assert reported(*judged(seed, [])) == []
+
+
+def test_a_missing_column_is_said_and_counts_for_nothing():
+    _, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))])
+    finding = cases[0].findings[Signal.ADDRESSES]
+    assert (finding.status, finding.reason, finding.log_e) == (Status.NOT_TESTED, "no ip column", None)
+
+
+def test_profiles_put_accounts_of_one_mix_together():
+    rows, accounts = plant(7, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 240))])
+    log = traffic(rows, accounts)
+    chosen, vectors = account_profiles(log, log.clusters["full"], seed=0)
+    ours = log.accounts["account_id"].gather(chosen).str.starts_with("hydra").to_numpy()
+    within, across = vectors[ours] @ vectors[ours].T, vectors[ours] @ vectors[~ours].T
+    assert within.mean() > 0.5 > across.mean() + 0.3

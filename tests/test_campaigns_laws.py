@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from scipy.stats import dirichlet_multinomial as scipy_law
+from scipy.stats import nbinom, poisson
+
+from campaigns.discovery import e_bh_q_values
+from campaigns.laws import cells, dirichlet_multinomial, gamma_poisson
+from campaigns.people import truncated_gamma_poisson, volume_shape
+
+
+def test_cells_count_both_halves_as_a_loop_over_rows_does():
+    rng = np.random.default_rng(0)
+    account, bins, held = rng.integers(0, 5, 200), rng.integers(0, 7, 200), rng.random(200) < 0.5
+    data = cells(account, bins, held, 5, 7)
+    for a, b, seen, out in zip(data.account, data.bin, data.seen, data.held, strict=True):
+        assert seen == sum((account == a) & (bins == b) & ~held)
+        assert out == sum((account == a) & (bins == b) & held)
+    assert data.held.sum() == held.sum()
+
+
+def test_held_out_rows_have_the_dirichlet_multinomial_probability_of_scipy():
+    account, bins = np.zeros(9, dtype=np.int64), np.array([0, 0, 1, 2, 0, 1, 1, 1, 2])
+    held = np.array([False] * 4 + [True] * 5)
+    base = np.array([0.5, 0.3, 0.2])
+    data = cells(account, bins, held, 1, 3)
+    ours = dirichlet_multinomial(data, base[data.bin], 4.0)[0]
+    law = scipy_law(4.0 * base + np.array([2, 1, 1]), 5)
+    orders = np.log(120 / (1 * 6 * 1))  # ours is the law of a sequence: 5! / (1! 3! 1!) of them
+    assert ours == pytest.approx(law.logpmf([1, 3, 1]) - orders)
+
+
+def test_an_infinite_concentration_is_the_limit_of_large_ones():
+    data = cells(np.zeros(6, dtype=np.int64), np.array([0, 1, 1, 0, 0, 1]), np.arange(6) > 2, 1, 2)
+    base = np.array([0.4, 0.6])[data.bin]
+    assert dirichlet_multinomial(data, base, 1e9) == pytest.approx(dirichlet_multinomial(data, base, np.inf))
+
+
+def test_predicted_counts_are_those_of_the_posterior_negative_binomial():
+    held, seen, half = np.array([3.0]), np.array([5.0]), np.array([0.5])
+    shape, mean = 2.0, 10.0
+    rate = shape / mean + 0.5
+    expected = nbinom(shape + 5, rate / (rate + 0.5)).logpmf(3)
+    assert gamma_poisson(held, seen, half, half, mean, shape)[0] == pytest.approx(expected)
+    assert gamma_poisson(held, seen, half, half, mean, np.inf)[0] == pytest.approx(poisson(5).logpmf(3))
+
+
+def test_truncated_counts_sum_to_one_from_one_upwards():
+    counts = np.arange(1.0, 2_000)
+    for shape in (0.5, 3.0, np.inf):
+        total = np.exp(truncated_gamma_poisson(counts, np.ones(len(counts)), 7.0, shape)).sum()
+        assert total == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_fitted_shape_is_the_planted_one():
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(rng.gamma(1.5, 20 / 1.5, 20_000)).astype(float)
+    assert volume_shape(counts[counts > 0]) == pytest.approx(1.5, rel=0.15)
+
+
+def test_e_bh_reports_what_the_definition_reports():
+    rng = np.random.default_rng(2)
+    log_e = rng.normal(1, 3, 40)
+    q = e_bh_q_values(log_e)
+    for level in (0.01, 0.05, 0.2):
+        ranked = np.sort(np.exp(log_e))[::-1]
+        ks = [k for k in range(1, 41) if ranked[k - 1] >= 40 / (level * k)]
+        assert (q <= level).sum() == max(ks, default=0)

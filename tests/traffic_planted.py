@@ -1,0 +1,61 @@
+"""Planted traffic for the tests of campaigns/: people with sessions of their own, operators without."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+DAYS = 7
+
+
+def person(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n times in hours: sessions of about four rows, around hours of the person's own."""
+    home = rng.integers(24)
+    times: list[float] = []
+    while len(times) < n:
+        start = rng.integers(DAYS) * 24 + (home + rng.normal(0, 2.5)) % 24
+        times.extend(start + np.cumsum(rng.exponential(0.08, rng.geometric(0.25))))
+    return np.clip(times[:n], 0, DAYS * 24 - 1e-6)
+
+
+def operator(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n times in hours, flat round the clock."""
+    return rng.uniform(0, DAYS * 24, n)
+
+
+def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return rows and accounts; a crowd is (name, accounts, volumes, hours, topics).
+
+    volumes: "even" (Poisson of 24) or "heavy" (gamma-mixed); hours: "people" or "flat". Every row's topic is
+    its full-view cluster as well, so clusters mean what the crowd asked about.
+    """
+    rng = np.random.default_rng(seed)
+    account, hour, topic, first_topic = [], [], [], 0
+    for name, accounts, volumes, hours, topics in crowds:
+        for i in range(accounts):
+            n = 1 + rng.poisson(24 if volumes == "even" else rng.gamma(0.8, 30))
+            own = rng.choice(topics, min(3, len(topics)), replace=False) if hours == "people" else topics
+            hour.append(person(rng, n) if hours == "people" else operator(rng, n))
+            topic.append(rng.choice(own, n))
+            account += [f"{name}{i:04}"] * n
+    hours_of = np.concatenate(hour)
+    n = len(account)
+    rows = pl.DataFrame(
+        {
+            "request_id": [f"r{i:06}" for i in range(n)],
+            "account_id": account,
+            "timestamp": [START + timedelta(hours=float(h)) for h in hours_of],
+            "weight": np.ones(n),
+            "text": np.arange(n, dtype=np.uint32),
+            "held_out": rng.random(n) < 0.5,
+            "cluster_full": np.concatenate(topic).astype(np.int32) + first_topic,
+        }
+    )
+    accounts = rows.group_by("account_id").agg(
+        n_total=pl.len(),
+        n_sampled=pl.len(),
+        first_seen=pl.col("timestamp").min(),
+        last_seen=pl.col("timestamp").max(),
+    )
+    return rows, accounts.sort("account_id")
