@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from campaigns.explain import Weighed, weigh
 from campaigns.groups import Group, linked_groups, profile_groups
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
-from campaigns.members import with_members
+from campaigns.members import final_confidence, linking_members
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
@@ -71,8 +72,8 @@ def judge(
     """
     groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
     law = people(log, topics, seed)
-    groups = [with_members(log, group, law) for group in groups]
-    groups = [group for group in groups if len(group.members) >= settings.link.min_accounts]
+    groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
+    groups = [linking_members(log, group, law, settings.link.min_accounts) for group in groups]
     logger.info("judging %d groups", len(groups))
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
     asked = [capability(log, group, kinds) for group in groups]
@@ -95,7 +96,9 @@ def judge(
             taken.append(members)
         cases.append(
             Case(
-                group=groups[i],
+                group=replace(groups[i], confidence=final_confidence(log, groups[i], law))
+                if reported
+                else groups[i],
                 capability=asked[i][1],
                 findings=findings[i],
                 explanations=explanations[i],

@@ -1,69 +1,99 @@
-"""Who of a group's candidates takes part: two kinds of accounts, told apart on the linking half."""
+"""Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
 
 import numpy as np
+from scipy.special import betaln
 
 from campaigns.aspects import hour_shares, smooth
 from campaigns.groups import Group
-from campaigns.laws import Cells, Floats, dirichlet_multinomial
-from campaigns.people import People
+from campaigns.laws import Cells, Floats, Ints, dirichlet_multinomial
+from campaigns.people import People, truncated_gamma_poisson
 from campaigns.traffic import Traffic
 
 ROUNDS = 15
 OPERATOR_CONCENTRATION = 128.0
+OPERATOR_SHAPE = 8.0
+# How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
+SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
+MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
 
-def with_members(log: Traffic, group: Group, people: People) -> Group:
-    """Give each candidate a probability of taking part, from its linking-half rows alone.
+def linking_members(log: Traffic, group: Group, people: People, min_accounts: int) -> Group:
+    """Give each candidate a probability of taking part, from its linking-half rows, volumes left out.
 
-    A mixture of two kinds, fitted by expectation-maximisation: one queue (the hours of the crowd, a common
-    share of the account's traffic in the group) and bystanders (hours of their own, the share that chance
-    and interest give). Volumes are left out: they are weighed later on the same accounts.
+    Those are the members on which the evidence is weighed: held-out rows and volumes have not been looked at.
+    Where no part of the candidates stands out, all of them stay, each as likely in as out.
+    """
+    rows = group.rows[~log.held_out[group.rows]]
+    group = dataclasses.replace(
+        group, confidence=_mixture(log, rows, group.candidates, people, False, ~log.held_out)
+    )
+    if len(group.members) < min_accounts:
+        return dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
+    return group
+
+
+def final_confidence(log: Traffic, group: Group, people: People) -> Floats:
+    """Return (m,) the candidates' probabilities from all their rows and volumes, given a campaign."""
+    everything = np.ones(len(log.account), dtype=bool)
+    return _mixture(log, group.rows, group.candidates, people, True, everything)
+
+
+def _mixture(
+    log: Traffic, rows: Ints, candidates: Ints, people: People, volumes: bool, half: np.ndarray
+) -> Floats:
+    """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
+
+    One queue: the hours of the crowd, a common share of the account's traffic, a common rate. Bystanders:
+    hours of their own, shares and rates as they come.
     """
     place = np.full(log.n_accounts, -1)
-    place[group.candidates] = np.arange(len(group.candidates))
-    seen = group.rows[~log.held_out[group.rows]]
-    account = place[log.account[seen]]
-    inside = np.bincount(account, minlength=len(group.candidates)).astype(float)
-    everything = np.bincount(log.account[~log.held_out], minlength=log.n_accounts)[group.candidates]
-    loose = _hours(account, log.hour[seen], people.hours, len(inside))
+    place[candidates] = np.arange(len(candidates))
+    account, hour = place[log.account[rows]], log.hour[rows]
+    inside = np.bincount(account, minlength=len(candidates)).astype(float)
+    everything = np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float)
+    loose = _cells(account, hour, log.n_slots, len(candidates))
     bystander = dirichlet_multinomial(loose, people.hours[loose.bin], people.rhythm / 2)
-    chance = max(float(inside.sum()) / len(log.account), 1e-4)
-    weight = np.full(len(inside), 0.5)
-    confidence = weight
+    evenly = hour_shares(log, rows)
+    weight = np.full(len(candidates), 0.5)
     for _ in range(ROUNDS):
-        crowd = smooth(
-            np.bincount(log.hour[seen], weights=weight[account], minlength=log.n_slots).astype(float),
-            hour_shares(log, seen),
-            50.0,
+        busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
+        crowd = smooth(busy, evenly, 50.0)
+        logit = dirichlet_multinomial(loose, crowd[loose.bin], OPERATOR_CONCENTRATION) - bystander
+        logit = logit + np.clip(
+            _share(inside, everything, weight, SHARE_OF_OPERATORS)
+            - _share(inside, everything, 1 - weight, SHARE_OF_BYSTANDERS),
+            -MOST,
+            MOST,
         )
-        taking_part = dirichlet_multinomial(loose, crowd[loose.bin], OPERATOR_CONCENTRATION)
-        share = float(np.clip((weight * inside).sum() / max((weight * everything).sum(), 1), 0.02, 0.98))
-        by_share = _binomial(inside, everything, share) - _binomial(
-            inside, everything, min(chance, share / 2)
-        )
+        if volumes:
+            logit = logit + np.clip(_rate(inside, log.exposure[candidates], weight, people), -MOST, MOST)
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
-        logit = taking_part - bystander + np.clip(by_share, -3, 3) + np.log(prior / (1 - prior))
-        confidence = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
-        if np.max(np.abs(confidence - weight)) < 1e-3:
+        before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
+        if np.max(np.abs(before - weight)) < 1e-3:
             break
-        weight = confidence
-    return dataclasses.replace(group, confidence=confidence)
+    return weight
 
 
-def _hours(account: np.ndarray, hour: np.ndarray, shares: Floats, m: int) -> Cells:
-    keys, counts = np.unique(account * len(shares) + hour, return_counts=True)
+def _cells(account: Ints, hour: Ints, n_slots: int, m: int) -> Cells:
+    keys, counts = np.unique(account * n_slots + hour, return_counts=True)
     totals = np.bincount(account, minlength=m).astype(float)
-    return Cells(
-        keys // len(shares),
-        keys % len(shares),
-        np.zeros(len(keys)),
-        counts.astype(float),
-        np.zeros(m),
-        totals,
-    )
+    none = np.zeros(len(keys))
+    return Cells(keys // n_slots, keys % n_slots, none, counts.astype(float), np.zeros(m), totals)
 
 
-def _binomial(inside: Floats, everything: np.ndarray, share: float) -> Floats:
-    return inside * np.log(share) + (everything - inside) * np.log1p(-share)
+def _share(inside: Floats, everything: Floats, weight: Floats, concentration: float) -> Floats:
+    """Return (m,) beta-binomial log-likelihoods (without the coefficient) around the weighted mean share."""
+    mean = float(np.clip((weight @ inside) / max(float(weight @ everything), 1.0), 0.02, 0.98))
+    a, b = concentration * mean, concentration * (1 - mean)
+    return betaln(inside + a, everything - inside + b) - betaln(a, b)
+
+
+def _rate(inside: Floats, exposure: Floats, weight: Floats, people: People) -> Floats:
+    """Return (m,) log-likelihood ratios of a common rate to people's rates of the same candidates."""
+    in_mean = float(weight @ inside) / max(float(weight @ exposure), 1e-9)
+    out_mean = float((1 - weight) @ inside + 1) / max(float((1 - weight) @ exposure + 1), 1e-9)
+    return truncated_gamma_poisson(
+        inside, exposure, max(in_mean, 0.1), OPERATOR_SHAPE
+    ) - truncated_gamma_poisson(inside, exposure, max(out_mean, 0.1), min(people.volume, 1.0))
