@@ -1,0 +1,239 @@
+"""Views: one prompt looked at in more than one way, because campaigns differ. Text in, text out.
+
+A fixed preamble before varied questions is invisible in the vector of the whole text and plain in its
+skeleton; a line injected into long requests shows only when most of the request is left out.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+SLOT = "<*>"
+# Scripts written without spaces: a character is a token there, so that n-grams recur in them too.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_TOKEN = rf"[{_UNSPACED}]|[\w--[{_UNSPACED}]]+|[^\w\s]"
+_BLOCK_CHARACTERS = (
+    16_000_000  # text taken at a time: bounds memory at about a gigabyte whatever the log's size
+)
+_MAX_COUNT = 255
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+Tokens = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Texts = Sequence[str]
+
+
+class View(StrEnum):
+    """A way of looking at a prompt."""
+
+    FULL = "full"
+    SKELETON = "skeleton"
+    ENDS = "ends"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ViewSettings:
+    """What the views keep of a prompt."""
+
+    ngram: int = Field(default=4, ge=2, le=16, description="Tokens in a row that must recur to be skeleton.")
+    min_prompts: int = Field(
+        default=8, ge=2, le=_MAX_COUNT, description="Fewest distinct prompts an n-gram must occur in."
+    )
+    min_share: float = Field(
+        default=2e-5, ge=0, le=1, description="The same as a share of the prompts; the larger of both counts."
+    )
+    run_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="In a long skeleton, recurring runs shorter than this share of its longest are left out.",
+    )
+    long: int = Field(default=64, ge=0, description="Tokens above which a skeleton is long.")
+    head: int = Field(default=160, ge=0, description="Characters of the head in the ends view.")
+    tail: int = Field(default=160, ge=0, description="Characters of the tail in the ends view.")
+
+
+def view_texts(view: View, texts: Texts, settings: ViewSettings) -> list[str]:
+    """Return the text that `view` sees of each of `texts`, in order; "" where nothing is left.
+
+    `texts` are distinct prompts: the skeleton counts each as one.
+    """
+    return VIEWS[View(view)](texts, settings)
+
+
+def full(texts: Texts, settings: ViewSettings) -> list[str]:
+    """Return the texts as they are."""
+    return list(texts)
+
+
+def ends(texts: Texts, settings: ViewSettings) -> list[str]:
+    """Return the head and the tail of each text with a slot between; a short text is returned whole."""
+    head, tail = settings.head, settings.tail
+    return [
+        text if len(text) <= head + tail else f"{text[:head]} {SLOT} {text[len(text) - tail :]}"
+        for text in texts
+    ]
+
+
+def skeleton(texts: Texts, settings: ViewSettings) -> list[str]:
+    """Keep the tokens that lie in n-grams of at least `min_prompts` texts, a slot for every gap between.
+
+    Two passes over the texts in blocks, linear in tokens: the first counts in how many texts each hashed
+    n-gram occurs (two rows of a count-min sketch, Cormode & Muthukrishnan 2005, so memory is bounded and a
+    count can only be too high), the second keeps the tokens that recurring n-grams cover. Chance runs are
+    short: where a skeleton is long only its runs near the longest stay, which is what leaves an injected line
+    standing alone in a request of thousands of ordinary tokens.
+    """
+    least = min(_MAX_COUNT, max(settings.min_prompts, math.ceil(settings.min_share * len(texts))))
+    sketch = _Sketch(sum(map(len, texts)))
+    for block in _blocks(texts):
+        tokens, document = _tokens(block)
+        grams, start = _grams(tokens, document, settings.ngram)
+        sketch.add(_distinct(grams, document[start]))
+    out: list[str] = []
+    for block in _blocks(texts):
+        out += _keep(block, sketch, least, settings)
+    return out
+
+
+VIEWS: dict[View, Callable[[Texts, ViewSettings], list[str]]] = {
+    View.FULL: full,
+    View.SKELETON: skeleton,
+    View.ENDS: ends,
+}
+
+
+class _Sketch:
+    """In how many texts a hashed n-gram occurs: a count-min sketch of bytes that stop at 255."""
+
+    def __init__(self, characters: int) -> None:
+        # About one n-gram in five characters; a table of that size is loaded at one distinct n-gram a cell.
+        self.bits = min(27, max(16, math.ceil(math.log2(max(characters, 1) / 4))))
+        self.counts = np.zeros((2, 1 << self.bits), dtype=np.uint8)
+
+    def _cells(self, grams: Tokens) -> tuple[Ints, Ints]:
+        shift = np.uint64(64 - self.bits)
+        first = (grams >> shift).astype(np.int64)
+        return first, (_mix(grams) >> shift).astype(np.int64)
+
+    def add(self, grams: Tokens) -> None:
+        for row, cells in zip(self.counts, self._cells(grams), strict=True):
+            cells, seen = np.unique(cells, return_counts=True)
+            row[cells] = np.minimum(row[cells] + seen, _MAX_COUNT)
+
+    def at_least(self, grams: Tokens, least: int) -> NDArray[np.bool_]:
+        first, second = self._cells(grams)
+        return (self.counts[0, first] >= least) & (self.counts[1, second] >= least)
+
+
+def _blocks(texts: Texts) -> Iterator[Texts]:
+    """Cut the texts into runs of about `_BLOCK_CHARACTERS` characters, in order."""
+    start = held = 0
+    for row, text in enumerate(texts):
+        held += len(text)
+        if held >= _BLOCK_CHARACTERS:
+            yield texts[start : row + 1]
+            start, held = row + 1, 0
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _words(texts: Texts) -> tuple[pl.Series, Ints]:
+    """Return every token of the texts, and the row of its text."""
+    lists = pl.Series(texts, dtype=pl.String).str.extract_all(_TOKEN)
+    lengths = lists.list.len().to_numpy()
+    return lists.filter(lists.list.len() > 0).explode(), np.repeat(np.arange(len(texts)), lengths)
+
+
+def _hash(words: pl.Series) -> Tokens:
+    """Hash tokens to 64 bits, whatever their case; used for equality inside one call only."""
+    return words.str.to_lowercase().hash(seed=0).to_numpy()
+
+
+def _tokens(texts: Texts) -> tuple[Tokens, Ints]:
+    words, document = _words(texts)
+    return _hash(words), document
+
+
+def _mix(x: Tokens) -> Tokens:
+    """Scatter 64 bits (one round of the finaliser of splitmix64, Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    return x ^ (x >> np.uint64(27))
+
+
+def _grams(tokens: Tokens, document: Ints, n: int) -> tuple[Tokens, Ints]:
+    """Hash each run of n tokens that lies in one text; return the hashes and where each run starts."""
+    last = len(tokens) - n + 1
+    if last <= 0:
+        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+    grams = np.zeros(last, dtype=np.uint64)
+    for offset in range(n):
+        grams = _mix(grams * _MIX + tokens[offset : offset + last])
+    start = np.flatnonzero(document[:last] == document[n - 1 :])
+    return grams[start] * _MIX, start
+
+
+def _distinct(grams: Tokens, document: Ints) -> Tokens:
+    """Drop the repeats of an n-gram within one text: a text that says a thing twice is still one text."""
+    key = _mix(grams ^ (document.astype(np.uint64) * _MIX))
+    return grams[np.unique(key, return_index=True)[1]]
+
+
+def _keep(texts: Texts, sketch: _Sketch, least: int, settings: ViewSettings) -> list[str]:
+    """Write the skeletons of one block of texts."""
+    words, document = _words(texts)
+    grams, start = _grams(_hash(words), document, settings.ngram)
+    start = start[sketch.at_least(grams, least)]
+    size = np.bincount(document[_cover(start, settings.ngram, len(words))], minlength=len(texts))
+    start = start[_prominent(start, document[start], size > settings.long, settings)]
+    return _join(words, document, _cover(start, settings.ngram, len(words)), len(texts))
+
+
+def _cover(start: Ints, n: int, length: int) -> NDArray[np.bool_]:
+    """Mark the tokens that n-grams beginning at `start` lie on."""
+    step = np.zeros(length + n, dtype=np.int64)  # +1 where an n-gram begins, -1 after its end
+    step[start] += 1
+    step[start + n] -= 1
+    return np.cumsum(step)[:length] > 0
+
+
+def _prominent(
+    start: Ints, document: Ints, long: NDArray[np.bool_], settings: ViewSettings
+) -> NDArray[np.bool_]:
+    """Mark the n-grams in runs near the longest of their text; all of them where the skeleton is not long."""
+    if not len(start):
+        return np.empty(0, dtype=bool)
+    first = np.r_[True, (np.diff(start) > 1) | (np.diff(document) != 0)]
+    run = np.cumsum(first) - 1
+    length = np.bincount(run) + settings.ngram - 1
+    longest = np.zeros(len(long), dtype=np.int64)
+    np.maximum.at(longest, document[first], length)
+    keep: NDArray[np.bool_] = length >= settings.run_share * longest[document[first]]
+    return keep[run] | ~long[document]
+
+
+def _join(words: pl.Series, document: Ints, kept: NDArray[np.bool_], n: int) -> list[str]:
+    """Join the kept tokens of each text with spaces, one slot for each gap; "" where all is gap."""
+    opens = np.r_[True, kept[:-1] | (document[1:] != document[:-1])][: len(kept)] & ~kept
+    shown = kept | opens
+    some = np.zeros(n, dtype=bool)
+    some[document[kept]] = True
+    shown &= some[document]
+    frame = pl.DataFrame(
+        {"row": document[shown], "word": words.filter(pl.Series(shown)), "kept": kept[shown]}
+    )
+    lines = (
+        frame.with_columns(pl.when("kept").then("word").otherwise(pl.lit(SLOT)).alias("word"))
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("word").str.join(" "))
+    )
+    out = [""] * n
+    for row, line in lines.iter_rows():
+        out[row] = line
+    return out

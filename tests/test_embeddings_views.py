@@ -1,0 +1,117 @@
+"""Views: what each keeps of a prompt."""
+
+import random
+
+import numpy as np
+import pytest
+
+from embeddings.views import SLOT, View, ViewSettings, view_texts
+
+WORDS = [f"w{i}" for i in range(5000)]
+
+
+def say(rng: random.Random, n: int) -> str:
+    return " ".join(rng.choices(WORDS, k=n))
+
+
+def plain_skeletons(texts: list[str], n: int, least: int) -> list[str]:
+    """The same rule for spaced words, as a loop."""
+    seen: dict[tuple[str, ...], set[int]] = {}
+    for row, text in enumerate(texts):
+        words = text.split()
+        for at in range(len(words) - n + 1):
+            seen.setdefault(tuple(words[at : at + n]), set()).add(row)
+    lines = []
+    for text in texts:
+        words = text.split()
+        keep = [False] * len(words)
+        for at in range(len(words) - n + 1):
+            if len(seen[tuple(words[at : at + n])]) >= least:
+                keep[at : at + n] = [True] * n
+        line: list[str] = []
+        for word, kept in zip(words, keep, strict=True):
+            if kept or not line or line[-1] != SLOT:
+                line.append(word if kept else SLOT)
+        lines.append(" ".join(line) if any(keep) else "")
+    return lines
+
+
+def test_the_full_view_is_the_text() -> None:
+    assert view_texts(View.FULL, ["a b", ""], ViewSettings()) == ["a b", ""]
+
+
+def test_the_ends_view_drops_the_middle_of_a_long_text_only() -> None:
+    settings = ViewSettings(head=3, tail=4)
+    assert view_texts(View.ENDS, ["abcdefg", "abcXXXXdefg"], settings) == ["abcdefg", f"abc {SLOT} defg"]
+
+
+def test_the_skeleton_is_what_a_plain_loop_finds() -> None:
+    rng = random.Random(0)
+    fixed = say(rng, 12)
+    texts = [f"{say(rng, rng.randint(0, 9))} {fixed} {say(rng, 5)}".strip() for _ in range(40)]
+    texts += [" ".join(rng.choices(WORDS[:4], k=30)) for _ in range(60)] + [say(rng, 20) for _ in range(20)]
+    settings = ViewSettings(min_prompts=8, run_share=0)
+    assert view_texts(View.SKELETON, texts, settings) == plain_skeletons(texts, 4, 8)
+
+
+def test_a_preamble_before_varied_questions_is_all_that_is_left() -> None:
+    rng = random.Random(1)
+    texts = [f"You are a careful grader of essays . {say(rng, 9)}" for _ in range(8)]
+    assert set(view_texts(View.SKELETON, texts, ViewSettings())) == {
+        f"You are a careful grader of essays . {SLOT}"
+    }
+
+
+def test_seven_prompts_are_too_few_for_a_skeleton() -> None:
+    rng = random.Random(2)
+    texts = [f"You are a careful grader of essays {say(rng, 9)}" for _ in range(7)]
+    assert view_texts(View.SKELETON, texts, ViewSettings()) == [""] * 7
+
+
+def test_a_text_that_repeats_itself_counts_once() -> None:
+    assert view_texts(View.SKELETON, ["go on and on " * 20], ViewSettings()) == [""]
+
+
+@pytest.mark.parametrize(
+    "fixed", ["请把下面的文字翻译成英文", "次の文章を英語に翻訳してください", "แปลข้อความต่อไปนี้เป็นภาษาอังกฤษ"]
+)
+def test_scripts_without_spaces_have_skeletons(fixed: str) -> None:
+    rng = np.random.default_rng(3)
+    texts = [fixed + "".join(map(chr, rng.integers(0x4E00, 0x9FFF, 15))) for _ in range(9)]
+    for line in view_texts(View.SKELETON, texts, ViewSettings()):
+        assert line.replace(" ", "") == fixed + SLOT
+
+
+def test_a_line_injected_anywhere_into_long_requests_stands_alone() -> None:
+    rng = random.Random(4)
+    line = say(rng, 20)
+    texts = []
+    for _ in range(60):  # ordinary requests share short phrases
+        words = " ".join(f"{rng.choice(PHRASES)} {say(rng, rng.randrange(4))}" for _ in range(300)).split()
+        at = rng.randrange(len(words))
+        texts.append(" ".join([*words[:at], line, *words[at:]]))
+    kept = view_texts(View.SKELETON, texts, ViewSettings())
+    assert all(line in text for text in kept)
+    assert np.mean([len(text.split()) for text in kept]) < 40
+
+
+PHRASES = [say(random.Random(100 + i), 5) for i in range(1000)]
+
+
+def test_no_text_no_view_and_an_empty_text_an_empty_view() -> None:
+    for view in View:
+        assert view_texts(view, [], ViewSettings()) == []
+        assert view_texts(view, ["", "  "], ViewSettings(head=5))[0] == ""
+
+
+def test_near_duplicates_keep_what_they_share() -> None:
+    texts = [f"Write a story about a dragon and a brave knight , version {i}" for i in range(50)]
+    assert set(view_texts(View.SKELETON, texts, ViewSettings())) == {texts[0][:-1] + SLOT}
+
+
+def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(6)
+    texts = [f"please answer as json with a key {say(rng, 6)}" for _ in range(30)]
+    whole = view_texts(View.SKELETON, texts, ViewSettings())
+    monkeypatch.setattr("embeddings.views._BLOCK_CHARACTERS", 100)
+    assert view_texts(View.SKELETON, texts, ViewSettings()) == whole
