@@ -1,1 +1,1 @@
-"""Traffic with truth: ordinary accounts, campaigns and innocent look-alikes."""
+"""Traffic with truth: ordinary people, campaigns and innocent look-alikes, from one law and declarations."""
