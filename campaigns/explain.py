@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from campaigns.evidence.finding import Finding
+from campaigns.laws import log_mean_exp
 from campaigns.vocabulary import Direction, Explanation, Signal
 
-WEIGHED = (Signal.EVENNESS, Signal.RHYTHM, Signal.TASKS, Signal.ADDRESSES)
+WEIGHED = (Signal.EVENNESS, Signal.RHYTHM, Signal.CONSTANT_TOTAL, Signal.TASKS, Signal.ADDRESSES)
+HOURS = (Signal.RHYTHM, Signal.CONSTANT_TOTAL)  # two ways in which hours betray an operator: averaged
 
 
 class Model(NamedTuple):
@@ -86,7 +88,10 @@ def _against(
 ) -> Weighed:
     tested = [findings[s] for s in WEIGHED if s in findings and findings[s].log_e is not None]
     left = [finding for finding in tested if finding.signal not in shows]
-    log_e = float(sum(finding.log_e or 0.0 for finding in left))
+    hours = [f.log_e or 0.0 for f in left if f.signal in HOURS]
+    log_e = float(sum(f.log_e or 0.0 for f in left if f.signal not in HOURS))
+    if hours:
+        log_e += log_mean_exp(np.array(hours))
     fits = [f.sentence for f in tested if f.signal in shows or f.direction is Direction.AGAINST]
     fails = [f.sentence for f in left if f.direction is Direction.FOR]
     score = float(1 / (1 + np.exp(min(log_e, 700))))

@@ -13,6 +13,7 @@ from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.concentration import concentration
+from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding
 from campaigns.evidence.rhythm import rhythm
@@ -121,6 +122,7 @@ def _findings(
         spread(log, group),
         evenness(log, group, law),
         rhythm(log, group, law),
+        constant_total(log, group),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),
         concentration(log, group),
