@@ -11,7 +11,8 @@ from campaigns.simulation.people import (
 )  # fmt: skip
 
 IDLE = 1800.0  # seconds after which a new session begins
-LIMIT_A_MINUTE = 30  # requests of an account, beyond which it is told to wait
+LIMITS = (6, 15, 40, 60)  # requests an account and minute by plan, beyond which it is told to wait
+STAY = 43_200.0  # seconds that people stay where they are
 NEW_MODEL = "sonde-3"
 _AGENTS = (
     "python-sdk",
@@ -40,17 +41,22 @@ def session_numbers(account: Ints, time: Floats) -> tuple[Ints, Ints]:
     return session, place
 
 
-def addresses(people: People, account: Ints, session: Ints, override: Ints, rng: Generator) -> Ints:
-    """Draw the address of each row, (n,) network x 65536 + host: one a session.
+def addresses(
+    people: People, account: Ints, time: Floats, session: Ints, override: Ints, rng: Generator
+) -> Ints:
+    """Draw the address of each row, (n,) network x 65536 + host: one for half a day.
 
     override (n,): -1 for the law for everybody, -2 for a proxy that changes each session, else an address.
     """
     n_sessions = int(session.max()) + 1 if len(session) else 0
+    stay = account * 1000 + (time // STAY).astype(np.int64)
+    stay = np.unique(stay, return_inverse=True)[1]  # half days by number, so that what they draw is shared
+    n_stays = int(stay.max()) + 1 if len(stay) else 0
     which = np.minimum(
-        (rng.random(n_sessions) ** 2.2 * 3).astype(np.int64)[session], people.n_addresses[account] - 1
+        (rng.random(n_stays) ** 2.2 * 3).astype(np.int64)[stay], people.n_addresses[account] - 1
     )
     own = people.address[account, which]
-    tunnel = ((TUNNELS + rng.integers(0, 12, n_sessions)) * 65536 + rng.integers(0, 400, n_sessions))[session]
+    tunnel = ((TUNNELS + rng.integers(0, 12, n_stays)) * 65536 + rng.integers(0, 400, n_stays))[stay]
     proxy = ((HOMES + rng.integers(0, 400, n_sessions)) * 65536 + rng.integers(0, 65536, n_sessions))[session]
     law = np.where(people.roaming[account] == 1, tunnel, own)
     return np.where(override == -2, proxy, np.where(override >= 0, override, law))
@@ -87,12 +93,11 @@ def tokens(texts: pl.Series) -> Ints:
     return np.maximum(np.where(size > 1.2 * chars, size / 3, chars / 4), 1).astype(np.int64)
 
 
-def limited(account: Ints, time: Floats) -> Ints:
-    """Mark rows beyond the limit of an account's minute: HTTP 429, else 200, (n,) in order of time."""
-    minute = (time // 60).astype(np.int64)
-    frame = pl.DataFrame({"a": account, "m": minute})
+def limited(people: People, account: Ints, time: Floats) -> Ints:
+    """Mark rows beyond the limit of an account's plan: HTTP 429, else 200, (n,) in order of time."""
+    frame = pl.DataFrame({"a": account, "m": (time // 60).astype(np.int64)})
     rank = frame.select(pl.int_range(pl.len()).over("a", "m")).to_series().to_numpy()
-    return np.where(rank >= LIMIT_A_MINUTE, 429, 200)
+    return np.where(rank >= np.array(LIMITS)[people.plan[account]], 429, 200)
 
 
 def optional_columns(
@@ -105,13 +110,13 @@ def optional_columns(
     """
     n = len(account)
     session, place = session_numbers(account, time)
-    where = addresses(people, account, session, address, rng)
+    where = addresses(people, account, time, session, address, rng)
     network, host = where // 65536, where % 65536
     asked = np.where(rng.random(n) < 0.88, people.model[account], rng.choice(len(MODELS), n, p=MODEL_SHARES))
     asked = np.where(model >= 0, model, asked)
     agent = np.where(rng.random(n) < 0.93, people.agent[account], (people.agent[account] * 7 + 3) % N_AGENTS)
     size = tokens(texts)[number]
-    status = np.where(rng.random(n) < 0.002, 500, limited(account, time))
+    status = np.where(rng.random(n) < 0.002, 500, limited(people, account, time))
     answered = np.where(status == 200, np.exp(rng.normal(5.2, 1.0, n)).astype(np.int64) + 1, 0)
     same = rng.random(n) < 0.3
     n_texts = texts.len()

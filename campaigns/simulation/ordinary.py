@@ -24,6 +24,7 @@ class Wording:
 
     texts: pl.Series
     number: Ints  # (n,) the text of each row
+    family: Ints  # (n,) the family of each row
 
 
 def free_writing(people: People, who: Ints, session: Ints, pack: Pack, rng: Generator) -> Wording:
@@ -42,7 +43,7 @@ def free_writing(people: People, who: Ints, session: Ints, pack: Pack, rng: Gene
     number, texts = _follow_ups(people, who, session, pack, texts, number, rng)
     again = (rng.random(len(who)) < AGAIN) & (np.diff(who, prepend=-1) == 0)
     number[again] = number[np.flatnonzero(again) - 1]
-    return Wording(texts=texts, number=number)
+    return Wording(texts=texts, number=number, family=family)
 
 
 def _families(people: People, who: Ints, session: Ints, rng: Generator) -> Ints:
@@ -120,8 +121,10 @@ def compose_template(n: int, pools: Pools, rng: Generator, clauses: int | None =
     parts = [fill_any(words["role"], pools, n, rng).alias("role")]
     count = np.clip(np.exp(rng.normal(0.9, 0.8, n)).astype(np.int64), 1, 9)
     count = count if clauses is None else np.full(n, clauses)
+    instructions = pl.Series(words["instruction"])
+    order = np.argsort(rng.random((n, instructions.len())), axis=1)
     for i in range(int(count.max()) if n else 0):
-        text = fill_any(words["instruction"], pools, n, rng)
+        text = instructions.gather(order[:, i])
         parts.append(pl.select(pl.when(pl.Series(count > i)).then(text)).to_series().alias(str(i)))
     long = (rng.random(n) < LONG_TEMPLATE) & (clauses is None)
     pages = [

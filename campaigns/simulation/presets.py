@@ -16,7 +16,13 @@ PRESETS: dict[str, SimulationSettings] = {
     "realistic": SimulationSettings(
         accounts=20_000,
         rate=2.5,
-        campaigns=("fixed_preamble", "reasoning_suffix", "benchmark_sweep", "diverse_harvest", "rubric_grading")
+        campaigns=(
+            "fixed_preamble",
+            "reasoning_suffix",
+            "benchmark_sweep",
+            "diverse_harvest",
+            "rubric_grading",
+        )
         + ("paraphrased_templates", "human_hours", "camouflage", "short_lived", "few_and_fast"),
         decoys=names("tuning", campaigns=False),
     ),

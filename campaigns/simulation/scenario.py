@@ -85,17 +85,27 @@ class Scenario:
     accounts: int = Field(default=60, ge=1, description="Accounts at work at the same time.")
     per_day: float = Field(default=8.0, gt=0, description="Mean requests of this work an account and day.")
     share: float = Field(default=1.0, gt=0, le=1, description="Share of this work in the accounts' traffic.")
-    partition: Partition = Field(default=Partition.RANDOM, description="How the work is split among accounts.")
+    partition: Partition = Field(
+        default=Partition.RANDOM, description="How the work is split among accounts."
+    )
     hours: Hours = Field(default=Hours.FLAT, description="When it is sent.")
     addresses: Addresses = Field(default=Addresses.OWN, description="Where it is sent from.")
     draw: Draw = Field(default=Draw.ONCE, description="Which task a request carries.")
     bank: int = Field(default=12, ge=1, description="Tasks in a bank or a set that is rerun.")
     roles: tuple[str, ...] = Field(default=("distillation", "probe"), description="Roles the tasks are of.")
-    families: int = Field(default=4, ge=1, description="Families the tasks are of, more where they are too few.")
+    families: int = Field(
+        default=4, ge=1, description="Families the tasks are of, more where they are too few."
+    )
     lifetime: float = Field(default=0.0, ge=0, description="Days until an account is replaced; 0: never.")
-    ban: bool = Field(default=False, description="Whether all are banned in mid-window and new ones take over.")
-    pivot: bool = Field(default=False, description="Whether task set, wording and model change in mid-window.")
+    ban: bool = Field(
+        default=False, description="Whether all are banned in mid-window and new ones take over."
+    )
+    pivot: bool = Field(
+        default=False, description="Whether task set, wording and model change in mid-window."
+    )
     one_org: bool = Field(default=False, description="Whether all accounts are of one organisation.")
     model: Literal["own", "one", "new"] = Field(default="own", description="The model that is asked.")
-    declared: tuple[Giveaway, ...] = Field(default=(), description="What single accounts betray by the nature of it.")
+    declared: tuple[Giveaway, ...] = Field(
+        default=(), description="What single accounts betray by the nature of it."
+    )
     split: Literal["tuning", "heldout"] = Field(default="tuning", description="Who may look at it.")

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from campaigns.simulation.columns import identities, optional_columns
 from campaigns.simulation.generator import generate_pack
 from campaigns.simulation.library import DECOYS, SCENARIOS
-from campaigns.simulation.ordinary import free_writing
+from campaigns.simulation.ordinary import Wording, free_writing
 from campaigns.simulation.pack import Floats, Ints, Pack, load_pack
 from campaigns.simulation.people import CLOUDS, MODELS, People, draw_people
 from campaigns.simulation.rhythm import day_counts, session_times
@@ -36,12 +36,19 @@ class SimulationSettings:
     campaigns: tuple[str, ...] = Field(
         default=("fixed_preamble", "reasoning_suffix", "benchmark_sweep"), description="Campaigns, by name."
     )
-    decoys: tuple[str, ...] = Field(default=("own_key_tool", "homework_class"), description="Look-alikes, by name.")
-    split: Literal["tuning", "heldout"] = Field(default="tuning", description="Half of families and wordings to use.")
+    decoys: tuple[str, ...] = Field(
+        default=("own_key_tool", "homework_class"), description="Look-alikes, by name."
+    )
+    split: Literal["tuning", "heldout"] = Field(
+        default="tuning", description="Half of families and wordings to use."
+    )
 
 
 class Simulated(NamedTuple):
-    """A log (columns of the contract), its truth (account_id, kind), the bans, and each row's kind."""
+    """A log (columns of the contract), its truth (account_id, kind), the bans, and the labels of rows.
+
+    labels: request_id, kind, and role and family of the text.
+    """
 
     traffic: pl.DataFrame
     truth: pl.DataFrame
@@ -79,19 +86,23 @@ def play(
     edges = np.cumsum([settings.accounts, *crews])
     members = [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     _one_organisation(people, cast, members)
-    who, time, wording, number = _ordinary(people, cast, members, texts, settings, rng)
-    lengths = (
-        wording.str.len_chars().to_numpy()[rng.choice(number, min(len(number), 20_000))]
-        if len(number)
-        else np.array([60])
-    )
+    who, time, wording = _ordinary(people, cast, members, texts, settings, rng)
+    lengths = _lengths(wording, rng)
     weekday = _start(settings).weekday()
     works = [
         do_work(s, people, crew, texts, lengths, settings.days, weekday, settings.split, rng.spawn(1)[0])
         for s, crew in zip(cast, members, strict=True)
     ]
     kinds = _kinds(campaigns, decoys)
-    return _assemble(people, who, time, wording, number, cast, members, works, kinds, settings, rng)
+    return _assemble(people, who, time, wording, texts, cast, members, works, kinds, settings, rng)
+
+
+def _lengths(wording: Wording, rng: Generator) -> Ints:
+    """Sample the characters of ordinary prompts, which operators' tasks are chosen to match."""
+    if not len(wording.number):
+        return np.array([60])
+    rows = rng.choice(wording.number, min(len(wording.number), 20_000))
+    return wording.texts.gather(rows).str.len_chars().to_numpy().astype(np.int64)
 
 
 def _start(settings: SimulationSettings) -> datetime:
@@ -114,8 +125,8 @@ def _one_organisation(people: People, cast: Sequence[Scenario], members: Sequenc
 def _ordinary(
     people: People, cast: Sequence[Scenario], members: Sequence[Ints], pack: Pack,
     settings: SimulationSettings, rng: Generator,
-) -> tuple[Ints, Floats, pl.Series, Ints]:  # fmt: skip
-    """Draw everybody's ordinary traffic: account, seconds, distinct texts and each row's text number.
+) -> tuple[Ints, Floats, Wording]:  # fmt: skip
+    """Draw everybody's ordinary traffic: account, seconds and words.
 
     Members of a crew send what is left beside their work: its volume times (1 - share) / share.
     """
@@ -123,14 +134,14 @@ def _ordinary(
     for scenario, crew in zip(cast, members, strict=True):
         beside = scenario.per_day * (1 - scenario.share) / scenario.share
         rate[crew] = beside * rng.gamma(2.0, 0.5, len(crew)) if scenario.share < 1 else 0.0
+        people.created[crew] -= people.first[crew]
         people.first[crew], people.last[crew] = 0.0, float(settings.days)
     everyone = np.arange(len(people))
     counts = day_counts(people, everyone, rate, settings.days, rng)
     who, time, session = session_times(
         people, everyone, counts, settings.days, _start(settings).weekday(), rng
     )
-    wording = free_writing(people, who, session, pack, rng)
-    return who, time, wording.texts, wording.number
+    return who, time, free_writing(people, who, session, pack, rng)
 
 
 def _addresses(scenario: Scenario, work: Work, rng: Generator) -> Ints:
@@ -155,17 +166,18 @@ def _models(scenario: Scenario, work: Work, rng: Generator) -> Ints:
 
 
 def _assemble(
-    people: People, who: Ints, time: Floats, wording: pl.Series, number: Ints, cast: Sequence[Scenario],
+    people: People, who: Ints, time: Floats, wording: Wording, pack: Pack, cast: Sequence[Scenario],
     members: Sequence[Ints], works: Sequence[Work], kinds: Sequence[str], settings: SimulationSettings,
     rng: Generator,
 ) -> Simulated:  # fmt: skip
     """Join ordinary rows and work, sort by time, and write columns, truth, bans and labels."""
-    before = np.cumsum([wording.len(), *[w.text.len() for w in works]])
-    texts = pl.concat([wording.alias("prompt"), *[w.text.alias("prompt") for w in works]])
+    before = np.cumsum([wording.texts.len(), *[w.text.len() for w in works]])
+    texts = pl.concat([wording.texts.alias("prompt"), *[w.text.alias("prompt") for w in works]])
+    family = np.concatenate([wording.family, *[w.family for w in works]])
     account = np.concatenate([who, *[w.account for w in works]])
     seconds = np.concatenate([time, *[w.time for w in works]])
     number = np.concatenate(
-        [number, *[b + np.arange(w.text.len()) for b, w in zip(before, works, strict=False)]]
+        [wording.number, *[b + np.arange(w.text.len()) for b, w in zip(before, works, strict=False)]]
     )
     address = np.concatenate(
         [np.full(len(who), -1), *[_addresses(s, w, rng) for s, w in zip(cast, works, strict=True)]]
@@ -177,7 +189,8 @@ def _assemble(
         [np.zeros(len(who), np.int64), *[np.full(len(w.account), i + 1) for i, w in enumerate(works)]]
     )
     order = np.argsort(seconds, kind="stable")
-    account, seconds, number, label = account[order], seconds[order], number[order], label[order]
+    account, seconds, number = account[order], seconds[order], number[order]
+    label, family = label[order], family[order]
     number = _same_text_same_number(texts, number)
     optional = optional_columns(
         people,
@@ -194,7 +207,8 @@ def _assemble(
     ids = identities(len(people), settings.seed, "a").gather(rng.permutation(len(people)))
     start = _start(settings)
     micro = int(start.timestamp() * 1e6)
-    created = pl.Series(((_created(people, account, seconds)) * 86_400e6).astype(np.int64) + micro)
+    made = _created(people, account, seconds, _replaced(cast, members), rng)
+    created = pl.Series((made * 86_400e6).astype(np.int64) + micro)
     traffic = pl.DataFrame(
         {
             "request_id": identities(len(account), settings.seed + 4, "r"),
@@ -213,7 +227,12 @@ def _assemble(
         "account_id"
     )
     labels = pl.DataFrame(
-        {"request_id": traffic["request_id"], "kind": names.gather(label).cast(pl.Categorical)}
+        {
+            "request_id": traffic["request_id"],
+            "kind": names.gather(label).cast(pl.Categorical),
+            "role": pl.Series(pack.roles).gather(family).cast(pl.Categorical),
+            "family": pl.Series(pack.names).gather(family).cast(pl.Categorical),
+        }
     )
     return Simulated(traffic, truth, _enforcement(works, ids, micro), labels)
 
@@ -225,12 +244,20 @@ def _same_text_same_number(texts: pl.Series, number: Ints) -> Ints:
     return frame.select(pl.col("u").first().over("t")).to_series().to_numpy()[place]
 
 
-def _created(people: People, account: Ints, seconds: Floats) -> Floats:
+def _replaced(cast: Sequence[Scenario], members: Sequence[Ints]) -> Ints:
+    """Return the accounts of crews that are replaced: they are made when they are needed."""
+    crews = [c for s, c in zip(cast, members, strict=True) if s.lifetime or s.ban]
+    return np.concatenate([np.empty(0, np.int64), *crews])
+
+
+def _created(people: People, account: Ints, seconds: Floats, replaced: Ints, rng: Generator) -> Floats:
     """Return when each account was made, in days from the start, never after its first row."""
     first = np.full(len(people), np.inf)
     np.minimum.at(first, account, seconds / 86_400)
     first = np.where(np.isfinite(first), first, 0.0)
-    return np.minimum(people.created, first - 0.001)
+    made = people.created.copy()
+    made[replaced] = first[replaced] - rng.exponential(0.4, len(replaced))
+    return np.minimum(made, first - 0.001)
 
 
 def _enforcement(works: Sequence[Work], ids: pl.Series, micro: int) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from campaigns.simulation.pack import Floats, Ints, Pack, in_split
 from campaigns.simulation.people import People
 from campaigns.simulation.rhythm import DAY, session_times
-from campaigns.simulation.scenario import Draw, Hours, Partition, Scenario
+from campaigns.simulation.scenario import Draw, Hours, Partition, Scenario, Shape
 from campaigns.simulation.wrap import wrap, wrapper_length
 
 MISROUTED = 0.02  # of a balancer's requests land elsewhere: timeouts and retries
@@ -23,12 +23,13 @@ ASKED_BY_MANY = 0.35  # of what a crowd sends to a tool
 class Work:
     """The rows of one scenario: account number, seconds from the start, text, and what overrides the law.
 
-    late (n,) bool: after the pivot. bans: account number and second of each ban.
+    family (n,): of the task. late (n,) bool: after the pivot. bans: account number and second of each ban.
     """
 
     account: Ints
     time: Floats
     text: pl.Series
+    family: Ints
     late: Ints
     bans: tuple[Ints, Floats]
 
@@ -57,18 +58,18 @@ def do_work(
     order = np.argsort(time, kind="stable")
     slot, time = slot[order], time[order]
     late = (time > days * DAY / 2).astype(np.int64) if scenario.pivot else np.zeros(len(time), np.int64)
-    text = pl.Series("text", [], dtype=pl.String)
+    text, family = pl.Series("text", [], dtype=pl.String), np.empty(0, np.int64)
     for part in range(2 if scenario.pivot else 1):
-        rows = int((late == part).sum())
-        made = _texts(scenario, slot[late == part], time[late == part], rows, pack, lengths, split, rng)
-        text = pl.concat([text, made])
+        mine = late == part
+        made, kind = _texts(scenario, slot[mine], time[mine], pack, lengths, split, rng)
+        text, family = pl.concat([text, made]), np.concatenate([family, kind])
     generation, bans = _replacements(scenario, slot, time, days, rng)
     n_generations = _generations(scenario, days)
     account = crew[slot * n_generations + generation]
     banned = (
         (crew[np.arange(scenario.accounts) * n_generations], bans) if scenario.ban else (crew[:0], bans[:0])
     )
-    return Work(account=account, time=time, text=text, late=late, bans=banned)
+    return Work(account=account, time=time, text=text, family=family, late=late, bans=banned)
 
 
 def _schedule(
@@ -138,40 +139,40 @@ def _replacements(
 
 
 def _texts(
-    scenario: Scenario,
-    slot: Ints,
-    time: Floats,
-    n: int,
-    pack: Pack,
-    lengths: Ints,
-    split: str,
-    rng: Generator,
-) -> pl.Series:
-    """Write the n requests of a scenario (or of one side of its pivot), in order of time."""
+    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Ints, split: str, rng: Generator
+) -> tuple[pl.Series, Ints]:
+    """Write the requests of a scenario (or of one side of its pivot), in order of time, and their families."""
     variant = int(rng.integers(0, 1 << 16))
-    if scenario.draw is Draw.ONCE and scenario.bank > 12:  # one set in many versions, as in translation
-        number = _choose(scenario, scenario.bank, pack, lengths, 0, split, rng)
-        task = pack.texts.gather(number[(np.arange(n) // 20) % len(number)])
-        return wrap(task, scenario, variant, pack, split, rng)
+    extra = wrapper_length(scenario, variant, pack, split)
+    number, once = _tasks(scenario, slot, time, pack, lengths, extra, split, rng)
+    task = _distinct(pack, number) if once else pack.texts.gather(number)
+    return wrap(task.alias("text"), scenario, variant, pack, split, rng), pack.family[number]
+
+
+def _tasks(
+    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Ints, extra: int, split: str, rng: Generator
+) -> tuple[Ints, bool]:  # fmt: skip
+    """Draw the number of each request's task, and whether each is to be asked once."""
+    n = len(slot)
+    if scenario.shape is Shape.TRANSLATION and scenario.draw is Draw.ONCE:  # one set in many languages
+        number = _choose(scenario, scenario.bank, pack, lengths, extra, split, rng)
+        return number[(np.arange(n) // 20) % len(number)], False
     if scenario.draw in (Draw.BANK, Draw.RERUN):
-        bank = _choose(scenario, scenario.bank, pack, lengths, 0, split, rng)
+        bank = _choose(scenario, scenario.bank, pack, lengths, extra, split, rng)
         which = rng.integers(0, len(bank), n)
         if scenario.draw is Draw.RERUN:
             day = (time // DAY).astype(np.int64)
             which = (np.arange(n) - np.searchsorted(day, day)) % len(bank)
-        return wrap(pack.texts.gather(bank[which]), scenario, variant, pack, split, rng)
-    extra = wrapper_length(scenario, variant, pack, split)
+        return bank[which], False
     number = _choose(scenario, n, pack, lengths, extra, split, rng)
     if scenario.partition is Partition.CONTIGUOUS:  # the set in its own order, a shard an account
-        number = np.sort(number)
-        number[np.lexsort((time, slot))] = number.copy()
-    if scenario.draw is Draw.PEOPLE:
-        family = pack.family[number]
-        many = rng.random(n) < ASKED_BY_MANY
-        popular = pack.start[family] + (pack.popular[family] * rng.random(n) ** 2.5).astype(np.int64)
-        number = np.where(many, np.minimum(popular, pack.start[family] + pack.size[family] - 1), number)
-    task = _distinct(pack, number) if scenario.draw is Draw.ONCE else pack.texts.gather(number)
-    return wrap(task, scenario, variant, pack, split, rng)
+        number[np.lexsort((time, slot))] = np.sort(number)
+    if scenario.draw is not Draw.PEOPLE:
+        return number, True
+    family = pack.family[number]
+    popular = pack.start[family] + (pack.popular[family] * rng.random(n) ** 2.5).astype(np.int64)
+    popular = np.minimum(popular, pack.start[family] + pack.size[family] - 1)
+    return np.where(rng.random(n) < ASKED_BY_MANY, popular, number), False
 
 
 def _distinct(pack: Pack, number: Ints) -> pl.Series:
@@ -197,9 +198,7 @@ def _choose(
     place = np.sort(np.searchsorted(pack.length[pool], target))
     if n <= len(pool):  # move on to the next text not yet taken
         step = np.arange(n)
-        place = np.maximum.accumulate(place - step) + step
-        over = np.minimum(place - (len(pool) - n + step), 0)
-        place = np.minimum(place, len(pool) - n + step) + 0 * over
+        place = np.minimum(np.maximum.accumulate(place - step) + step, len(pool) - n + step)
     return rng.permutation(pool[np.minimum(place, len(pool) - 1)])
 
 
