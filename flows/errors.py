@@ -1,0 +1,31 @@
+"""The errors that reach a person, by what the caller should do.
+
+HydrascopeError
+├── InputError     stop: the call or the input is at fault (exit code 2)
+├── StageFailed    look, then call again: the run resumes at that stage (exit code 1)
+└── StorageError   try again later: a disk is full, a store does not answer (exit code 1)
+"""
+
+
+class HydrascopeError(Exception):
+    """An error whose text is one clear line for a person, without prompt text or account names."""
+
+
+class InputError(HydrascopeError):
+    """The call or the input is at fault: nothing was written, calling again changes nothing."""
+
+
+class StageFailed(HydrascopeError):
+    """A stage failed; the stages before it are kept, and a second call resumes there."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(f"stage {stage} failed: {reason}")
+        self.stage = stage
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.stage, self.reason)
+
+
+class StorageError(HydrascopeError):
+    """Files could not be written or read for a reason that may pass; trying again can help."""

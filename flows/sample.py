@@ -1,0 +1,282 @@
+"""From a log of any size to the rows that are looked at, with totals of every account over all of it.
+
+One pass reads the log in batches and spools a narrow row for each request (digests in place of texts); what is
+kept is decided on the spool, and a second pass fetches the texts of the kept rows only. Which rows are kept
+depends on request ids and the seed, never on how the log is cut into files.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass as plain_dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from flows.source import REQUIRED, Batch, Source, batches
+
+logger = logging.getLogger(__name__)
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+TOTALS = ("org_id", "ip", "asn", "user_agent", "input_tokens", "output_tokens", "cached_tokens", "status",
+          "account_created")  # fmt: skip
+Window = tuple[int | None, int | None]
+
+
+class SetAside(StrEnum):
+    """Why a row of the window was not used."""
+
+    UNREADABLE_TIME = "unreadable_time"
+    NO_REQUEST_ID = "no_request_id"
+    NO_ACCOUNT = "no_account"
+    EMPTY_PROMPT = "empty_prompt"
+    REPEATED_REQUEST_ID = "repeated_request_id"
+    OVER_CAP = "over_cap"
+    OVER_BUDGET = "over_budget"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SampleSettings:
+    """How much of the log is looked at."""
+
+    budget: int = Field(default=300_000, ge=1, description="Most requests to look at in a window.")
+    cap: int = Field(default=500, ge=1, description="Most requests of one account to look at in a window.")
+
+
+@plain_dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """The sample of a window; in = kept + set aside.
+
+    rows, accounts: as the campaign room reads them. texts: text, count (rows that have it), by text number.
+    start, end: the window in microseconds, end excluded. outside: rows of the log outside the window.
+    """
+
+    rows: pl.DataFrame
+    accounts: pl.DataFrame
+    texts: pl.DataFrame
+    start: int
+    end: int
+    n_in: int
+    outside: int
+    set_aside: dict[str, int]
+
+
+def sample(source: Source, window: Window, settings: SampleSettings, seed: int, spool: Path) -> Sampled:
+    """Sample the rows of a window; `spool` is a file that may be written and removed.
+
+    The same rows, settings and seed give the same sample. A bound of the window that is None is taken from the
+    log: the day of its first row, the end of the day of its last.
+    """
+    aside: Counter[str] = Counter()
+    n_out = _spool(source, window, spool, seed, aside)
+    frame = pl.read_parquet(spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"])
+    frame = frame.with_columns(pl.col("account_id").cast(pl.Categorical)).with_row_index("n")
+    start, end = _bounds(frame["timestamp"], window)
+    repeated = _repeated(frame)
+    aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
+    usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
+    kept = _keep(usable, settings, aside)
+    accounts = _accounts(spool, repeated, kept, source.optional)
+    rows, texts = _fetch(source, kept, seed)
+    spool.unlink()
+    n_in = source.n_rows - n_out
+    assert n_in == rows.height + sum(aside.values()), "in = kept + set aside"
+    logger.info("kept %d of %d rows, %d outside the window", rows.height, n_in, n_out)
+    counts = {str(reason): aside[reason] for reason in SetAside if aside[reason]}
+    return Sampled(
+        rows=rows, accounts=accounts, texts=texts, start=start, end=end, n_in=n_in, outside=n_out, set_aside=counts
+    )  # fmt: skip
+
+
+def digests(values: Iterable[str], key: str) -> NDArray[np.uint64]:
+    """Return a keyed digest (n, 2) uint64 of each string: BLAKE2b, the same on any machine and version."""
+    keyed = blake2b(key=key.encode(), digest_size=16)
+    joined = bytearray()
+    for value in values:
+        one = keyed.copy()
+        one.update(value.encode())
+        joined += one.digest()
+    return np.frombuffer(bytes(joined), dtype="<u8").reshape(-1, 2)
+
+
+def held_out(request_ids: Iterable[str], seed: int) -> NDArray[np.bool_]:
+    """Tell which rows linking must not see: about half, by a digest of their own."""
+    return digests(request_ids, f"hydrascope held out {seed}")[:, 0] >> np.uint64(63) == 1
+
+
+def _spool(source: Source, window: Window, spool: Path, seed: int, aside: Counter[str]) -> int:
+    """Write a narrow row for every usable row in the window; count the others; return how many lie outside."""
+    outside = 0
+    extra = [name for name in TOTALS if name in source.columns]
+    with pq.ParquetWriter(spool, _narrow(None, extra, seed).to_arrow().schema, compression="zstd") as writer:
+        for batch in batches(source, [*REQUIRED, *extra], window):
+            usable, n_out = _usable(batch, window, aside)
+            outside += n_out
+            if usable.height:
+                writer.write_table(_narrow(Batch(batch.file, 0, usable), extra, seed).to_arrow())
+    return outside
+
+
+def _usable(batch: Batch, window: Window, aside: Counter[str]) -> tuple[pl.DataFrame, int]:
+    """Return the usable rows of a batch with their numbers, and how many lie outside the window."""
+    if not batch.rows.width:
+        return pl.DataFrame(), batch.rows.height
+    rows = batch.rows.with_row_index("row", offset=batch.first)
+    time = pl.col("timestamp")
+    start, end = window
+    inside = pl.lit(True)
+    inside = inside & (time >= start) if start is not None else inside
+    inside = inside & (time < end) if end is not None else inside
+    checks = {
+        SetAside.UNREADABLE_TIME: time.is_null(),
+        "outside": ~inside,
+        SetAside.NO_REQUEST_ID: pl.col("request_id").fill_null("") == "",
+        SetAside.NO_ACCOUNT: pl.col("account_id").fill_null("") == "",
+        SetAside.EMPTY_PROMPT: pl.col("prompt").fill_null("").str.strip_chars() == "",
+    }
+    outside = 0
+    for reason, fails in checks.items():
+        left = rows.filter(~fails)
+        if reason == "outside":
+            outside = rows.height - left.height
+        else:
+            aside[reason] += rows.height - left.height
+        rows = left
+    return rows, outside
+
+
+def _narrow(batch: Batch | None, extra: list[str], seed: int) -> pl.DataFrame:
+    """Return what the decisions need of some rows: where they are, digests, account, time, totals."""
+    if batch is None:  # the empty frame, for its schema
+        types = {name: _DTYPES.get(name, pl.String) for name in ("row", *REQUIRED, *extra)}
+        batch = Batch(0, 0, pl.DataFrame(schema=types))
+    ids = digests(batch.rows["request_id"], f"hydrascope sample {seed}")
+    texts = digests(batch.rows["prompt"], "hydrascope text")
+    return batch.rows.select(
+        pl.lit(batch.file, dtype=pl.UInt32).alias("file"),
+        "row",
+        pl.Series("id0", ids[:, 0]),
+        pl.Series("id1", ids[:, 1]),
+        pl.Series("text", texts[:, 0]),
+        "account_id",
+        "timestamp",
+        *extra,
+    )
+
+
+_DTYPES: dict[str, type[pl.DataType]] = {
+    "row": pl.UInt32,
+    **dict.fromkeys(
+        ("timestamp", "account_created", "input_tokens", "output_tokens", "cached_tokens", "status"), pl.Int64
+    ),
+}
+
+
+def _bounds(time: pl.Series, window: Window) -> tuple[int, int]:
+    """Return the window, its open ends taken from the days of the first and the last row."""
+    start, end = window
+    low, high = (0, -1) if time.is_empty() else (int(time.min()), int(time.max()))  # type: ignore[arg-type]
+    start = (low // DAY * DAY if end is None else min(low, end - 1) // DAY * DAY) if start is None else start
+    end = max(high // DAY + 1, start // DAY + 1) * DAY if end is None else end
+    return start, end
+
+
+def _repeated(frame: pl.DataFrame) -> pl.Series:
+    """Return the rows (by n) whose request_id an earlier row has: earlier in time, then by content."""
+    several = frame.filter(pl.len().over("id0", "id1") > 1).with_columns(pl.col("account_id").cast(pl.String))
+    several = several.sort("id0", "id1", "timestamp", "text", "account_id", "file", "row")
+    return several.filter(~pl.struct("id0", "id1").is_first_distinct())["n"]
+
+
+def _keep(usable: pl.DataFrame, settings: SampleSettings, aside: Counter[str]) -> pl.DataFrame:
+    """Return file, row, account_id, weight of the rows to keep.
+
+    The cap keeps an account's rows of the smallest first digest, the budget those of the smallest second one:
+    two digests, or the budget would favour accounts that the cap has thinned.
+    """
+    capped = usable.filter(pl.col("id0").rank("ordinal").over("account_id") <= settings.cap)
+    aside[SetAside.OVER_CAP] += usable.height - capped.height
+    kept = capped
+    if capped.height > settings.budget:
+        kept = capped.sort("id1", "id0").head(settings.budget)
+    aside[SetAside.OVER_BUDGET] += capped.height - kept.height
+    thinned = capped.height / max(kept.height, 1)
+    totals = usable.group_by("account_id").agg(n=pl.len())
+    weight = pl.max_horizontal(pl.col("n") / settings.cap, 1.0) * thinned
+    return kept.drop("n").join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
+
+
+def _accounts(spool: Path, repeated: pl.Series, kept: pl.DataFrame, optional: tuple[str, ...]) -> pl.DataFrame:
+    """Return a row an account over the whole window, by streaming over the spool."""
+    rows = pl.scan_parquet(spool).with_row_index("n")
+    rows = rows.join(pl.LazyFrame({"n": repeated.cast(pl.UInt32)}), on="n", how="anti")
+    often = rows.group_by("text").len().filter(pl.col("len") > 1).select("text", often=pl.lit(1, dtype=pl.UInt32))
+    rows = rows.join(often, on="text", how="left")
+    hour = pl.col("timestamp") // HOUR
+    whole = rows.group_by("account_id").agg(
+        n_total=pl.len(),
+        first_seen=pl.col("timestamp").min(),
+        last_seen=pl.col("timestamp").max(),
+        hours=pl.concat_list([((hour % 24) == h).sum().cast(pl.UInt32) for h in range(24)]),
+        n_hours=hour.n_unique(),
+        n_repeats=pl.col("often").sum(),
+        **_optional_totals(optional),
+    )
+    sampled = kept.lazy().group_by(pl.col("account_id").cast(pl.String)).agg(n_sampled=pl.len())
+    whole = whole.join(sampled, on="account_id", how="left").with_columns(pl.col("n_sampled").fill_null(0))
+    if "org_id" in optional:
+        whole = whole.join(_main_org(rows), on="account_id", how="left")
+    frame = whole.sort("account_id").collect(engine="streaming")
+    times = [name for name in ("first_seen", "last_seen", "account_created") if name in frame.columns]
+    return frame.with_columns(pl.col(times).cast(pl.Datetime("us", "UTC")))
+
+
+def _optional_totals(optional: tuple[str, ...]) -> dict[str, pl.Expr]:
+    many = {"n_ips": "ip", "n_asns": "asn", "n_user_agents": "user_agent"}
+    totals = {name: pl.col(of).drop_nulls().n_unique() for name, of in many.items() if of in optional}
+    sums = ("input_tokens", "output_tokens", "cached_tokens")
+    totals |= {name: pl.col(name).sum() for name in sums if name in optional}
+    if "status" in optional:
+        totals["n_limited"] = (pl.col("status") == 429).sum()
+    if "account_created" in optional:
+        totals["account_created"] = pl.col("account_created").min()
+    return totals
+
+
+def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
+    counted = rows.filter(pl.col("org_id").is_not_null()).group_by("account_id", "org_id").len()
+    first = pl.col("org_id").sort_by(["len", "org_id"], descending=[True, False]).first()
+    return counted.group_by("account_id").agg(org_id=first)
+
+
+def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read the kept rows, in order of time and request_id, and number their distinct texts."""
+    columns = [*REQUIRED, *source.optional]
+    by_file = kept.drop("account_id").partition_by("file", as_dict=True)
+    parts = [pl.DataFrame(schema={c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64})]
+    for batch in batches(source, columns, only=[int(file) for (file,) in by_file]):
+        mine = by_file[(batch.file,)].select("row", "weight")
+        numbered = batch.rows.with_row_index("row", offset=batch.first)
+        parts.append(numbered.join(mine, on="row").drop("row"))
+    rows = pl.concat(parts).sort("timestamp", "request_id")
+    texts = rows.group_by("prompt", maintain_order=True).agg(count=pl.len()).rename({"prompt": "text"})
+    numbers = texts.select(prompt="text").with_row_index("text")
+    rows = rows.join(numbers, on="prompt", how="left", maintain_order="left").drop("prompt")
+    times = [name for name in ("timestamp", "account_created") if name in rows.columns]
+    rows = rows.with_columns(
+        pl.col(times).cast(pl.Datetime("us", "UTC")), pl.Series("held_out", held_out(rows["request_id"], seed))
+    )
+    return rows, texts
+
+
+def moment(microseconds: int) -> datetime:
+    """Return microseconds since 1970 as a UTC time."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)

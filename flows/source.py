@@ -1,0 +1,277 @@
+"""The prompt log as it lies on disk: which files, which columns, and batches of rows under our names."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flows.errors import InputError
+
+REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
+TEXT_COLUMNS = (
+    "org_id", "session_id", "ip", "asn", "country", "user_agent", "tls_fingerprint",
+    "model", "endpoint", "plan", "output_hash",
+)  # fmt: skip
+COUNT_COLUMNS = ("input_tokens", "cached_tokens", "output_tokens", "status")
+TIME_COLUMNS = ("account_created",)
+OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
+SUFFIXES = (".parquet", ".pq", ".parq")
+BATCH_BYTES = 64_000_000
+# 0001-01-01 and 9999-12-31 in microseconds: what Python, DuckDB and Spark can all show
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a log, in order of path, and how its columns are called.
+
+    digests are of the files' content, so a moved log is the same log. columns maps the names of the contract
+    to the log's, for those columns that at least one file has.
+    """
+
+    url: str
+    files: tuple[str, ...]
+    n_rows: int
+    digests: tuple[str, ...]
+    columns: Mapping[str, str]
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The optional columns that the log has."""
+        return tuple(name for name in OPTIONAL if name in self.columns)
+
+
+class Batch(NamedTuple):
+    """Rows of one file under the contract's names; first is the number in the file of the first of them."""
+
+    file: int
+    first: int
+    rows: pl.DataFrame
+
+
+def open_source(url: str, names: Mapping[str, str]) -> Source:
+    """Find and check the files of a log; `names` maps contract names to the log's where they differ.
+
+    Raises InputError, in one line, for no such file, not Parquet, a missing required column, a wrong type, no rows.
+    """
+    fs, files = find_files(url)
+    present: dict[str, str] = {}
+    n_rows = 0
+    for path in files:
+        parquet = _open(fs, path)
+        present |= _check_columns(path, parquet.schema_arrow, names)
+        n_rows += parquet.metadata.num_rows
+    if not n_rows:
+        raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
+    digests = tuple(sorted(_digest(fs, path) for path in files))
+    return Source(url, tuple(files), n_rows, digests, present)
+
+
+def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    """Return the filesystem and the Parquet files of a file, folder, glob or Hive-partitioned dataset, sorted.
+
+    In a folder: the files in it and in subfolders called key=value, whatever their depth. Raises InputError.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+        if any(c in path for c in "*?[") and not fs.exists(path):
+            files = [f for f in fs.glob(path) if not fs.isdir(f)]
+        elif fs.isdir(path):
+            files = [f for f in fs.find(path) if _is_part(f, path)]
+        else:
+            files = [path] if fs.exists(path) else []
+    except (ImportError, ValueError, OSError) as error:
+        raise InputError(f"cannot open {url}: {_line(error)}") from error
+    if not files:
+        raise InputError(
+            f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
+        )
+    return fs, sorted(files)
+
+
+def _is_part(file: str, folder: str) -> bool:
+    *above, name = file.removeprefix(folder).strip("/").split("/")
+    return name.endswith(SUFFIXES) and name[0] not in "._" and all("=" in part for part in above)
+
+
+def _open(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
+    try:
+        where = path if isinstance(fs, fsspec.implementations.local.LocalFileSystem) else fs.open(path)
+        return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} as Parquet: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """Digest a file's content; of a remote file, what its store says identifies the content."""
+    if not isinstance(fs, fsspec.implementations.local.LocalFileSystem):
+        return hashlib.blake2b(str(fs.checksum(path)).encode(), digest_size=16).hexdigest()
+    return file_digest(Path(path))
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> dict[str, str]:
+    """Return contract name -> name in this file; raise InputError for what is missing or of a wrong type."""
+    present = {}
+    for column in REQUIRED + OPTIONAL:
+        name = names.get(column, column)
+        if name not in schema.names:
+            if column in REQUIRED or column in names:
+                asked = f"{name!r} (the setting columns maps {column} to it)" if column in names else f"{name!r}"
+                raise InputError(f"{path} has no column {asked}; it has {', '.join(schema.names)}")
+            continue
+        kind = schema.field(name).type
+        expected = _expected(column)
+        if not _fits(column, kind):
+            raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {expected}")
+        present[column] = name
+    return present
+
+
+def _expected(column: str) -> str:
+    if column == "timestamp" or column in TIME_COLUMNS:
+        return "a timestamp"
+    if column in COUNT_COLUMNS:
+        return "an integer"
+    return "a string or an integer" if column == "asn" else "a string"
+
+
+def _fits(column: str, kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind):
+        return True
+    if column == "timestamp" or column in TIME_COLUMNS:
+        return pa.types.is_timestamp(kind)
+    if column in COUNT_COLUMNS:
+        return pa.types.is_integer(kind)
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+            pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)  # fmt: skip
+    return any(check(kind) for check in text) or (column == "asn" and pa.types.is_integer(kind))
+
+
+def batches(
+    source: Source,
+    columns: Sequence[str],
+    window: tuple[int | None, int | None] = (None, None),
+    only: Sequence[int] | None = None,
+) -> Iterator[Batch]:
+    """Yield the rows of a log in order, in batches of bounded size, only `columns` of the contract.
+
+    Text comes as valid UTF-8 (what is not valid is replaced), times as int64 microseconds UTC with null for
+    what cannot be read, counts as int64. Row groups that lie outside `window` (microseconds, end excluded) by
+    their own statistics come as a frame of no columns and as many rows. `only` names the files to read.
+    """
+    fs, _ = fsspec.core.url_to_fs(source.url)
+    for number, path in enumerate(source.files):
+        if only is None or number in only:
+            yield from _file_batches(_open(fs, path), number, path, source.columns, columns, window)
+
+
+def _file_batches(
+    parquet: pq.ParquetFile,
+    number: int,
+    path: str,
+    names: Mapping[str, str],
+    columns: Sequence[str],
+    window: tuple[int | None, int | None],
+) -> Iterator[Batch]:
+    schema = parquet.schema_arrow
+    there = {column: names[column] for column in columns if names.get(column) in schema.names}
+    first = 0
+    for group in range(parquet.num_row_groups):
+        meta = parquet.metadata.row_group(group)
+        if _outside(meta, schema, names["timestamp"], window):
+            yield Batch(number, first, pl.DataFrame(height=meta.num_rows))
+            first += meta.num_rows
+            continue
+        size = max(1, meta.total_byte_size // max(meta.num_rows, 1))
+        rows = int(np.clip(BATCH_BYTES // size, 16, 16_384))
+        try:
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=list(there.values())):
+                yield Batch(number, first, _frame(batch, there, columns))
+                first += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
+
+
+def _outside(meta: Any, schema: pa.Schema, time: str, window: tuple[int | None, int | None]) -> bool:
+    """Tell whether a row group's statistics place all its rows outside the window."""
+    start, end = window
+    place = [i for i in range(meta.num_columns) if meta.column(i).path_in_schema == time]
+    stats = meta.column(place[0]).statistics if place else None
+    if stats is None or not stats.has_min_max or not stats.has_null_count or stats.null_count:
+        return False
+    kind = schema.field(time).type
+    try:
+        low, high = (_microseconds(pa.array([value], type=kind))[0] for value in (stats.min, stats.max))
+    except (pa.ArrowException, TypeError, ValueError):
+        return False
+    return low is not None and high is not None and (
+        (start is not None and high < start) or (end is not None and low >= end)
+    )
+
+
+def _frame(batch: pa.RecordBatch, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
+    """Put a batch under the contract's names and types; a column that this file lacks is null."""
+    series = []
+    for column in columns:
+        if column not in there or pa.types.is_null(batch.schema.field(there[column]).type):
+            series.append(pl.Series(column, [None] * batch.num_rows, dtype=_dtype(column)))
+            continue
+        array = batch.column(batch.schema.get_field_index(there[column]))
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if column == "timestamp" or column in TIME_COLUMNS:
+            series.append(_microseconds(array).alias(column))
+        elif column in COUNT_COLUMNS:
+            series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.Int64, strict=False))
+        elif pa.types.is_integer(array.type):
+            series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.String))
+        else:
+            series.append(pl.Series(column, pl.from_arrow(_text(array))))
+    return pl.DataFrame(series)
+
+
+def _dtype(column: str) -> type[pl.DataType]:
+    numbers = ("timestamp", *TIME_COLUMNS, *COUNT_COLUMNS)
+    return pl.Int64 if column in numbers else pl.String
+
+
+def _text(array: pa.Array) -> pa.Array:
+    """Return valid UTF-8: Arrow hands on whatever bytes a writer put into a string column."""
+    raw = array.cast(pa.large_binary())
+    try:
+        return raw.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        mended = [None if v is None else v.decode("utf-8", "replace") for v in raw.to_pylist()]
+        return pa.array(mended, pa.large_string())
+
+
+def _microseconds(array: pa.Array) -> pl.Series:
+    """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC."""
+    unit = array.type.unit
+    ticks = pl.Series(pl.from_arrow(pc.cast(array, pa.int64())))
+    if unit == "ns":
+        return ticks // 1_000
+    scale = _UNITS[unit]
+    kept = ticks.is_between(-(-EARLIEST // scale), LATEST // scale)
+    return ticks.set(~kept, None) * scale
