@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass
 
 SLOT = "<*>"
 # Scripts written without spaces: a character is a token there, so that n-grams recur in them too.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-_TOKEN = rf"[{_UNSPACED}]|[\w--[{_UNSPACED}]]+|[^\w\s]"
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_TOKEN = rf"[{UNSPACED}]|[\w--[{UNSPACED}]]+|[^\w\s]"
 _BLOCK_CHARACTERS = (
     16_000_000  # text taken at a time: bounds memory at about a gigabyte whatever the log's size
 )

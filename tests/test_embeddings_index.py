@@ -1,0 +1,118 @@
+"""The index: neighbours against brute force by value, and what is saved."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embeddings.index import (
+    IndexMismatchError,
+    IndexSettings,
+    build,
+    choose_factory,
+    load,
+    nearest,
+    save,
+    search,
+)
+from embeddings.neighbours import Vectors, unit_rows
+
+
+def scatter(n: int, d: int = 16, seed: int = 0) -> Vectors:
+    return unit_rows(np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32))
+
+
+def brute(vectors: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
+    apart = np.linalg.norm(vectors[:, None].astype(float) - vectors[None].astype(float), axis=2)
+    np.fill_diagonal(apart, np.inf)
+    order = np.argsort(apart, axis=1)[:, :k]
+    return order, np.take_along_axis(apart, order, axis=1)
+
+
+@pytest.mark.parametrize("factory", ["", "IVF8,Flat", "HNSW32"])
+def test_neighbours_are_those_of_brute_force(factory: str) -> None:
+    vectors = scatter(400)
+    found = nearest(vectors, IndexSettings(k=5, recall=1.0, factory=factory), seed=0)
+    indices, distances = brute(vectors, 5)
+    assert found.recall == 1.0
+    np.testing.assert_array_equal(found.indices, indices)
+    np.testing.assert_allclose(found.distances, distances, rtol=1e-5)
+
+
+def test_the_measured_recall_is_the_true_one() -> None:
+    vectors = scatter(500, d=32)
+    found = nearest(vectors, IndexSettings(k=10, recall=0.05, factory="IVF64,Flat"), seed=0)
+    true = brute(vectors, 10)[0]
+    hits = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.indices, true, strict=True)])
+    assert found.recall == pytest.approx(hits, abs=0.002)
+
+
+def test_the_search_widens_until_the_recall_is_met() -> None:
+    found = nearest(scatter(3000, d=32), IndexSettings(k=10, recall=0.95, factory="IVF64,Flat"), seed=0)
+    assert found.recall >= 0.95
+    assert "nprobe=8" not in found.index
+
+
+def test_copies_are_each_others_neighbours_and_never_their_own() -> None:
+    found = nearest(np.repeat(scatter(3), 4, axis=0), IndexSettings(k=3), seed=0)
+    assert (found.distances == 0).all()
+    assert (found.indices // 4 == (np.arange(12) // 4)[:, None]).all()
+    assert (found.indices != np.arange(12)[:, None]).all()
+
+
+def test_fewer_points_than_neighbours_leave_minus_one() -> None:
+    for n in (0, 1, 3):
+        found = nearest(scatter(n), IndexSettings(k=5), seed=0)
+        assert found.indices.shape == (n, 5)
+        assert ((found.indices >= 0).sum(axis=1) == max(n - 1, 0)).all()
+        assert (np.isinf(found.distances) == (found.indices < 0)).all()
+
+
+def test_zero_vectors_have_neighbours_too() -> None:
+    vectors = scatter(20)
+    vectors[:3] = 0
+    found = nearest(vectors, IndexSettings(k=2), seed=0)
+    assert set(found.indices[0].tolist()) == {1, 2}
+
+
+def test_the_rule_goes_by_size() -> None:
+    assert choose_factory(1000) == "Flat"
+    assert choose_factory(200_000).startswith("IVF")
+    assert "SQ8" in choose_factory(10_000_000)
+
+
+def test_neighbours_do_not_depend_on_the_number_of_threads() -> None:
+    import faiss
+
+    vectors = scatter(3000, d=32)
+    settings = IndexSettings(factory="IVF64,Flat")
+    before = faiss.omp_get_max_threads()
+    answers = []
+    for threads in (1, 2):
+        faiss.omp_set_num_threads(threads)
+        answers.append(nearest(vectors, settings, seed=3))
+    faiss.omp_set_num_threads(before)
+    np.testing.assert_array_equal(answers[0].indices, answers[1].indices)
+    np.testing.assert_array_equal(answers[0].distances, answers[1].distances)
+
+
+def test_a_saved_index_answers_the_same(tmp_path: Path) -> None:
+    vectors, settings = scatter(200), IndexSettings(factory="IVF4,Flat")
+    index = build(vectors, settings, seed=0, model="abc")
+    save(index, tmp_path / "index.faiss")
+    again = load(tmp_path / "index.faiss", settings, "abc")
+    np.testing.assert_array_equal(search(again, vectors, 3), search(index, vectors, 3))
+
+
+def test_an_index_of_another_model_or_kind_is_refused(tmp_path: Path) -> None:
+    save(build(scatter(50), IndexSettings(), seed=0, model="abc"), tmp_path / "i")
+    with pytest.raises(IndexMismatchError, match="made by abc"):
+        load(tmp_path / "i", IndexSettings(), "xyz")
+    with pytest.raises(IndexMismatchError, match="asked: abc, HNSW8"):
+        load(tmp_path / "i", IndexSettings(factory="HNSW8"), "abc")
+
+
+def test_progress_counts_the_rows() -> None:
+    seen: list[int] = []
+    nearest(scatter(100), IndexSettings(), seed=0, progress=seen.append)
+    assert seen == [100]
