@@ -1,9 +1,9 @@
 """Innocent explanations: crowds that are not independent either, each with a model of its own.
 
-A model says which signals such a crowd shows as well as an operator does. Those signals cannot tell the two
-apart and are left out when the group is weighed against that crowd; in the rest the crowd are people. A
-product of the remaining likelihood ratios is a likelihood ratio again, since they are conditional on each
-other in turn: how many rows, in which hours, about what, from where.
+A model says which signals tell such a crowd from an operator. In all others it may look just like one: they
+are left out when the group is weighed against it. A product of the remaining likelihood ratios is a
+likelihood ratio again, since they are conditional on each other in turn: how many rows, in which hours,
+about what, from where.
 """
 
 from collections.abc import Mapping
@@ -15,38 +15,40 @@ from campaigns.evidence.finding import Finding
 from campaigns.laws import log_mean_exp
 from campaigns.vocabulary import Direction, Explanation, Signal
 
-WEIGHED = (Signal.EVENNESS, Signal.RHYTHM, Signal.CONSTANT_TOTAL, Signal.TASKS, Signal.ADDRESSES)
-HOURS = (Signal.RHYTHM, Signal.CONSTANT_TOTAL)  # two ways in which hours betray an operator: averaged
+HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
+OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
+HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
+BANK = frozenset({Signal.QUESTION_BANK, Signal.ROUND_CLOCK})  # either rules out a class: averaged
 
 
 class Model(NamedTuple):
-    """An innocent crowd: what it is, and the signals it shows like an operator does."""
+    """An innocent crowd: what it is, and the signals that speak against it when an operator shows them."""
 
     words: str
-    shows: frozenset[Signal]
+    betrayed_by: frozenset[Signal]
 
 
 MODELS: Mapping[Explanation, Model] = {
-    Explanation.INDEPENDENT: Model("independent users of one interest", frozenset()),
+    Explanation.INDEPENDENT: Model("independent users of one interest", OPERATOR),
     Explanation.TOOL: Model(
-        "customers of one tool or prompt library, each with a key of their own", frozenset({Signal.TASKS})
-    ),
-    Explanation.CLASS: Model(
-        "a class or an exam: one assignment, one network, one quota",
-        frozenset({Signal.EVENNESS, Signal.TASKS, Signal.ADDRESSES}),
-    ),
-    Explanation.VIRAL: Model(
-        "a prompt that went round: everyone sends it once or twice",
-        frozenset({Signal.EVENNESS, Signal.TASKS}),
+        "customers of one tool or prompt library under a quota, each with a key of their own",
+        HOURS | {Signal.ADDRESSES, Signal.TASKS},
     ),
     Explanation.AUTOMATION: Model(
         "jobs that customers run by the clock, each customer their own",
-        frozenset({Signal.RHYTHM, Signal.TASKS}),
+        frozenset({Signal.EVENNESS, Signal.ADDRESSES, Signal.TASKS}),
+    ),
+    Explanation.SERVICE: Model(
+        "a metered service that asks on its customers' behalf, round the clock", frozenset({Signal.REPEATS})
+    ),
+    Explanation.CLASS: Model("a class or an exam: the same questions, one deadline", BANK),
+    Explanation.VIRAL: Model(
+        "a prompt that went round, or fixed inputs run again", frozenset({Signal.QUESTION_BANK})
     ),
     Explanation.NETWORK: Model(
-        "ordinary users behind one network or reseller", frozenset({Signal.ADDRESSES})
+        "ordinary users behind one network or reseller", OPERATOR - {Signal.ADDRESSES}
     ),
-    Explanation.ORGANISATION: Model("one organisation with many keys", frozenset({*WEIGHED})),
+    Explanation.ORGANISATION: Model("one organisation with many keys", OPERATOR),
 }
 
 
@@ -72,39 +74,40 @@ def weigh(
     """
     weighed = []
     for explanation, model in MODELS.items():
-        if explanation is Explanation.ORGANISATION and organisation is None:
+        betrayed_by = model.betrayed_by
+        if explanation in (Explanation.TOOL, Explanation.AUTOMATION) and one_template:
+            betrayed_by = betrayed_by - {Signal.TASKS}
+        if explanation is Explanation.ORGANISATION:
+            if organisation is None:
+                continue
+            betrayed_by = betrayed_by if organisation < HALF else frozenset()
+        if explanation is Explanation.SERVICE and findings[Signal.REPEATS].log_e is None:
             continue
-        shows = model.shows
-        if explanation in (Explanation.TOOL, Explanation.AUTOMATION) and not one_template:
-            shows = shows - {Signal.TASKS}
-        if explanation is Explanation.ORGANISATION and organisation is not None and organisation < 0.5:
-            shows = frozenset()
-        weighed.append(_against(explanation, model.words, shows, findings))
+        weighed.append(_against(explanation, model.words, betrayed_by, findings))
     return weighed
 
 
 def _against(
-    explanation: Explanation, words: str, shows: frozenset[Signal], findings: Mapping[Signal, Finding]
+    explanation: Explanation, words: str, betrayed_by: frozenset[Signal], findings: Mapping[Signal, Finding]
 ) -> Weighed:
-    tested = [findings[s] for s in WEIGHED if s in findings and findings[s].log_e is not None]
-    left = [finding for finding in tested if finding.signal not in shows]
-    hours = [f.log_e or 0.0 for f in left if f.signal in HOURS]
-    log_e = float(sum(f.log_e or 0.0 for f in left if f.signal not in HOURS))
-    if hours:
-        log_e += log_mean_exp(np.array(hours))
-    fits = [f.sentence for f in tested if f.signal in shows or f.direction is Direction.AGAINST]
+    tested = [f for f in findings.values() if f.log_e is not None]
+    left = [f for f in tested if f.signal in betrayed_by]
+    log_e = _product(left)
+    fits = [
+        f.sentence for f in tested if f.signal in OPERATOR - betrayed_by or f.direction is Direction.AGAINST
+    ]
     fails = [f.sentence for f in left if f.direction is Direction.FOR]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
-    return Weighed(
-        explanation,
-        log_e,
-        score,
-        fits,
-        fails,
-        f"Could it be {words}? "
-        + (
-            "What was seen does not rule it out."
-            if log_e < np.log(20)
-            else "What was seen speaks against it."
-        ),
+    verdict = (
+        "What was seen does not rule it out." if log_e < np.log(20) else "What was seen speaks against it."
     )
+    return Weighed(explanation, log_e, score, fits, fails, f"Could it be {words}? {verdict}")
+
+
+def _product(left: list[Finding]) -> float:
+    """Multiply e-values of different sides of the rows; ways of showing the same side are averaged first."""
+    total = 0.0
+    for alternatives in (HOURS, BANK):
+        values = [f.log_e or 0.0 for f in left if f.signal in alternatives]
+        total += log_mean_exp(np.array(values)) if values else 0.0
+    return total + sum(f.log_e or 0.0 for f in left if f.signal not in HOURS | BANK)

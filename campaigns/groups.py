@@ -1,12 +1,15 @@
 """Candidate groups: who may work together, on which rows, before anything is weighed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings, link
 from campaigns.traffic import Traffic
+
+ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,36 +26,53 @@ class Group:
     candidates: Ints
     confidence: Floats
 
-    @property
+    @cached_property
     def members(self) -> Ints:
         """The candidates more likely in than out, (k,) account numbers."""
         return self.candidates[self.confidence >= 0.5]
+
+    def member_rows(self, log: Traffic) -> Ints:
+        """Return the row numbers of the members alone, (k,) int64 ascending."""
+        among = np.zeros(log.n_accounts, dtype=bool)
+        among[self.members] = True
+        return self.rows[among[log.account[self.rows]]]
 
 
 def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
     """Return the groups of clusters that share accounts, in the order of their first cluster.
 
-    Only the linking half is read to decide which clusters belong together and who is a candidate.
+    Only the linking half is read to decide which clusters belong together and who is a candidate. Fragments
+    of a row or two an account cannot be told from chance against one another, but against the group that
+    their fellows have formed they can: groups are linked again, as clusters were, until nothing joins.
     """
     names = [(view, label) for view, labels in log.clusters.items() for label in range(labels.max() + 1)]
     offset, entries = 0, []
     for labels in log.clusters.values():
         in_cluster = np.flatnonzero((labels >= 0) & ~log.held_out)
-        entries.append((log.account[in_cluster], labels[in_cluster] + offset))
+        entries.append((in_cluster, labels[in_cluster] + offset))
         offset += int(labels.max()) + 1
     if not names:
         return []
-    account = np.concatenate([part[0] for part in entries])
+    row = np.concatenate([part[0] for part in entries])
     cluster = np.concatenate([part[1] for part in entries])
     activity = np.bincount(log.account[~log.held_out], minlength=log.n_accounts)
-    group = link(account, cluster, activity, len(names), settings)
-    return [
-        about(log, tuple(names[c] for c in np.flatnonzero(group == g)), settings.min_accounts)
-        for g in np.unique(group[group >= 0])
+    group = np.arange(len(names))
+    for _ in range(ROUNDS):
+        pairs = np.unique(group[cluster] * len(log.account) + row)  # a row in two views counts once
+        joined = link(
+            log.account[pairs % len(log.account)], pairs // len(log.account), activity, len(names), settings
+        )
+        after = np.where(joined[group] >= 0, joined[group], group)
+        if np.array_equal(after, group):
+            break
+        group = after
+    groups = [
+        about(log, tuple(names[c] for c in np.flatnonzero(group == g))) for g in np.unique(group[cluster])
     ]
+    return [group for group in groups if len(group.candidates) >= settings.min_accounts]
 
 
-def about(log: Traffic, clusters: tuple[tuple[str, int], ...], min_accounts: int) -> Group:
+def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
     """Return the group of everyone with a linking-half row in one of the clusters."""
     inside = np.zeros(len(log.account), dtype=bool)
     for view, labels in log.clusters.items():

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -16,22 +15,24 @@ from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding
+from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
+from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.spread import spread
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
 from campaigns.explain import Weighed, weigh
 from campaigns.groups import Group, linked_groups, profile_groups
-from campaigns.laws import Ints
+from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
-from campaigns.members import final_confidence, linking_members
+from campaigns.members import grown, linking_members
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
 ONE_TEMPLATE = 0.5
-TEXTS_READ = 300
+TEXTS_READ = 60
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -77,45 +78,43 @@ def judge(
     groups = [linking_members(log, group, law, settings.link.min_accounts) for group in groups]
     logger.info("judging %d groups", len(groups))
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
+    again = repeated(log)
     asked = [capability(log, group, kinds) for group in groups]
     findings = [
-        {**_findings(log, group, law, topics, texts), Signal.CAPABILITY: found}
+        {**_findings(log, group, law, topics, texts, again), Signal.CAPABILITY: found}
         for group, (found, _) in zip(groups, asked, strict=True)
     ]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
-    cases = []
-    taken: list[set[int]] = []
+    labels = {**log.clusters, "topic": topics}
+    cases: list[Case] = []
     for i in np.argsort(-log_e, kind="stable"):
-        reported, reason = bool(q_values[i] <= settings.level), ""
-        members = set(groups[i].members.tolist())
-        twin = any(len(members & other) > 0.5 * min(len(members), len(other)) for other in taken)
-        if reported and twin:
+        group, reported = groups[i], bool(q_values[i] <= settings.level)
+        reason = _reason(reported, explanations[i])
+        if reported and any(_same(group, case.group) for case in cases if case.reported):
             reported, reason = False, "the same accounts as a campaign reported above"
-        elif reported:
-            taken.append(members)
+        if reported:
+            group = grown(log, group, law, labels)
         cases.append(
             Case(
-                group=replace(groups[i], confidence=final_confidence(log, groups[i], law))
-                if reported
-                else groups[i],
+                group=group,
                 capability=asked[i][1],
                 findings=findings[i],
                 explanations=explanations[i],
                 log_e=float(log_e[i]),
                 q_value=float(q_values[i]),
                 reported=reported,
-                decision_reason=reason or _reason(reported, explanations[i]),
+                decision_reason=reason,
             )
         )
     return cases
 
 
 def _findings(
-    log: Traffic, group: Group, law: People, topics: Ints, texts: pl.Series
+    log: Traffic, group: Group, law: People, topics: Ints, texts: pl.Series, again: Floats
 ) -> dict[Signal, Finding]:
-    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    rows = group.member_rows(log)
     distinct = np.unique(log.rows["text"].to_numpy()[rows])
     read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
     found = [
@@ -125,6 +124,9 @@ def _findings(
         constant_total(log, group),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),
+        repeats(log, group, again),
+        question_bank(log, group, again),
+        round_clock(log, group),
         concentration(log, group),
         template(texts.gather(read).to_list(), len(distinct), len(rows)),
     ]
@@ -139,6 +141,12 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
         organisation = int(largest) / len(group.members)
     one_template = (findings[Signal.TEMPLATE].statistic or 0.0) >= ONE_TEMPLATE
     return weigh(findings, one_template, organisation)
+
+
+def _same(group: Group, other: Group) -> bool:
+    """Tell whether two groups are mostly the same accounts, as seen from the smaller one."""
+    both = len(np.intersect1d(group.members, other.members, assume_unique=True))
+    return both > 0.5 * min(len(group.members), len(other.members))
 
 
 def _reason(reported: bool, explanations: list[Weighed]) -> str:

@@ -18,10 +18,10 @@ class LinkSettings:
     """When two prompt clusters are the work of the same accounts."""
 
     level: float = Field(
-        default=1e-8, gt=0, lt=1, description="Poisson tail below which an overlap is no accident."
+        default=1e-4, gt=0, lt=1, description="Poisson tail below which an overlap is no accident."
     )
     min_share: float = Field(
-        default=0.2, ge=0, le=1, description="Least share of the smaller cluster's accounts that is in both."
+        default=0.5, ge=0, le=1, description="Least share of the smaller cluster's accounts that is in both."
     )
     min_accounts: int = Field(default=5, ge=2, description="Fewest accounts in a cluster, and in a group.")
 

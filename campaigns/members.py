@@ -1,6 +1,7 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import betaln
@@ -16,6 +17,7 @@ OPERATOR_CONCENTRATION = 128.0
 OPERATOR_SHAPE = 8.0
 # How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
 SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
+OURS, OURS_ROWS = 0.3, 5  # least share and number of a label's rows that make it the campaign's
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
 
@@ -34,14 +36,41 @@ def linking_members(log: Traffic, group: Group, people: People, min_accounts: in
     return group
 
 
-def final_confidence(log: Traffic, group: Group, people: People) -> Floats:
-    """Return (m,) the candidates' probabilities from all their rows and volumes, given a campaign."""
-    everything = np.ones(len(log.account), dtype=bool)
-    return _mixture(log, group.rows, group.candidates, people, True, everything)
+def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]) -> Group:
+    """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
+
+    labels: a name to (n,) int64 labels by row, -1 for none: clusters of every view, and topics. A label of
+    which the members wrote a good part is the campaign's; everybody with a row in it is a candidate. What
+    decides is behaviour: the confidence is the probability of taking part, given that the campaign is real.
+    """
+    for _ in range(2):
+        inside = np.zeros(len(log.account), dtype=bool)
+        inside[group.member_rows(log)] = True
+        member = np.isin(log.account, group.members)
+        for label in labels.values():
+            theirs = np.bincount(label[member & (label >= 0)], minlength=label.max(initial=0) + 1)
+            everybodys = np.bincount(label[label >= 0], minlength=label.max(initial=0) + 1)
+            ours = (theirs >= OURS_ROWS) & (theirs >= OURS * everybodys)
+            inside |= (label >= 0) & ours[label]
+        rows = np.flatnonzero(inside)
+        candidates = np.unique(log.account[rows])
+        everything = np.ones(len(log.account), dtype=bool)
+        confidence = _mixture(log, rows, candidates, people, True, everything, group.members)
+        larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
+        if len(larger.members) < len(group.members) / 2:
+            return group
+        group = larger
+    return group
 
 
 def _mixture(
-    log: Traffic, rows: Ints, candidates: Ints, people: People, volumes: bool, half: np.ndarray
+    log: Traffic,
+    rows: Ints,
+    candidates: Ints,
+    people: People,
+    volumes: bool,
+    half: np.ndarray,
+    start: Ints | None = None,
 ) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
@@ -56,7 +85,9 @@ def _mixture(
     loose = _cells(account, hour, log.n_slots, len(candidates))
     bystander = dirichlet_multinomial(loose, people.hours[loose.bin], people.rhythm / 2)
     evenly = hour_shares(log, rows)
-    weight = np.full(len(candidates), 0.5)
+    weight = (
+        np.full(len(candidates), 0.5) if start is None else np.where(np.isin(candidates, start), 0.9, 0.1)
+    )
     for _ in range(ROUNDS):
         busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
         crowd = smooth(busy, evenly, 50.0)

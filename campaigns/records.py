@@ -72,7 +72,7 @@ def campaign_id(log: Traffic, case: Case) -> str:
 
 
 def _rows(log: Traffic, case: Case) -> np.ndarray:
-    return case.group.rows[np.isin(log.account[case.group.rows], case.group.members)]
+    return case.group.member_rows(log)
 
 
 def _distinct(rows: pl.DataFrame, column: str) -> int | None:

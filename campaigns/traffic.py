@@ -1,6 +1,6 @@
 """The sampled rows of a window as arrays, the form in which the campaign room computes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,8 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 class Traffic:
     """Rows, accounts and clusters by number; strings come back when tables are written.
 
-    account, hour (n,) int64: the row's account and hour slot, counted from the first slot of the window.
+    account, hour (n,) int64: the row's account and hour slot, counted from the first slot with a row, which
+    is the hour `start_hour` of a day in UTC.
     held_out (n,) bool: True on the rows that linking must not see. clusters: a view's name to its labels
     (n,) int64, -1 for noise. exposure (m,) float64: the share of the account's rows that was sampled.
     """
@@ -25,23 +26,27 @@ class Traffic:
     account: Ints
     hour: Ints
     n_slots: int
+    start_hour: int
     held_out: NDArray[np.bool_]
     clusters: dict[str, Ints]
     exposure: Floats
+    _codes: dict[str, tuple[Ints, Floats]] = field(default_factory=dict)
 
     @property
     def n_accounts(self) -> int:
         """The number of accounts with a sampled row."""
         return self.accounts.height
 
-    def codes(self, column: str) -> tuple[Ints, int]:
-        """Return the values of an optional column as numbers, (n,) int64 with -1 for null, and how many."""
-        values = self.rows.get_column(column)
-        names = values.drop_nulls().unique().sort()
-        coded = values.to_frame().join(
-            names.to_frame().with_row_index("code"), on=column, how="left", maintain_order="left"
-        )
-        return coded["code"].cast(pl.Int64).fill_null(-1).to_numpy(), names.len()
+    def codes(self, column: str) -> tuple[Ints, Floats]:
+        """Return an optional column as numbers, (n,) int64 with -1 for null, and the numbers' shares (b,)."""
+        if column not in self._codes:
+            values = self.rows.get_column(column)
+            names = values.drop_nulls().unique().sort().to_frame().with_row_index("code")
+            coded = values.to_frame().join(names, on=column, how="left", maintain_order="left")["code"]
+            numbers = coded.cast(pl.Int64).fill_null(-1).to_numpy()
+            counts = np.bincount(numbers[numbers >= 0], minlength=names.height) + 0.5
+            self._codes[column] = (numbers, counts / counts.sum())
+        return self._codes[column]
 
     def has(self, column: str) -> bool:
         """Tell whether the log has a column with at least one value in it."""
@@ -71,6 +76,7 @@ def traffic(rows: pl.DataFrame, accounts: pl.DataFrame) -> Traffic:
         account=account["account"].to_numpy().astype(np.int64),
         hour=(slot - first).astype(np.int64),
         n_slots=int(slot.max()) - first + 1 if len(slot) else 0,
+        start_hour=first % 24,
         held_out=rows["held_out"].to_numpy(),
         clusters={
             name.removeprefix("cluster_"): rows[name].cast(pl.Int64).fill_null(-1).to_numpy()

@@ -15,6 +15,8 @@ class Signal(StrEnum):
     CACHE = "cache_mismatch"
     TEMPLATE = "template"
     REPEATS = "repeats"
+    QUESTION_BANK = "question_bank"
+    ROUND_CLOCK = "round_the_clock"
     CONCENTRATION = "concentration"
     CAPABILITY = "capability"
 
@@ -40,9 +42,9 @@ class Explanation(StrEnum):
     INDEPENDENT = "independent_users"
     TOOL = "shared_tool"
     CLASS = "class_or_exam"
-    LIBRARY = "prompt_library"
     VIRAL = "viral_prompt"
     AUTOMATION = "customers_automation"
+    SERVICE = "metered_service"
     ORGANISATION = "one_organisation"
     NETWORK = "shared_network"
 

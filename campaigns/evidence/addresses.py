@@ -5,7 +5,6 @@ import numpy as np
 from campaigns.aspects import aspect, log_ratio, smooth, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -19,13 +18,12 @@ def shared_addresses(log: Traffic, group: Group, people: People) -> Finding:
     """
     if not log.has("ip"):
         return not_tested(Signal.ADDRESSES, "no ip column")
-    codes, n_codes = log.codes("ip")
+    codes, wide = log.codes("ip")
     member = group.members
-    rows = group.rows[np.isin(log.account[group.rows], member) & (codes[group.rows] >= 0)]
+    rows = group.member_rows(log)
+    rows = rows[codes[rows] >= 0]
     seen = rows[~log.held_out[rows]]
-    wide: Floats = np.bincount(codes[codes >= 0], minlength=n_codes).astype(float) + 0.5
-    wide = wide / wide.sum()
-    crowd = smooth(np.bincount(codes[seen], minlength=n_codes).astype(float), wide, 5.0)
+    crowd = smooth(np.bincount(codes[seen], minlength=len(wide)).astype(float), wide, 5.0)
     view = aspect(log, group.rows, member, codes, wide, crowd)
     if not len(view.data.held) or not len(seen):
         return not_tested(Signal.ADDRESSES, "no addresses in one of the halves")

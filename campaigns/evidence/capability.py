@@ -38,7 +38,7 @@ def capabilities(texts: pl.Series) -> Ints:
 
 def capability(log: Traffic, group: Group, kinds: Ints) -> tuple[Finding, Capability]:
     """Find the capability that the group asks for most above the log's own rate; kinds (n,) by row."""
-    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    rows = group.member_rows(log)
     inside = np.bincount(kinds[rows], minlength=len(Capability)) / max(len(rows), 1)
     base = (np.bincount(kinds, minlength=len(Capability)) + 1) / (len(kinds) + len(Capability))
     excess = inside * np.log(np.maximum(inside, 1e-12) / base)

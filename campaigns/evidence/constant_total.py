@@ -6,7 +6,7 @@ from scipy.special import gammaln
 from campaigns.aspects import hour_shares
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats
+from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -20,16 +20,16 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     opposite: below 1 is anti-phase). Null: accounts place their clumps of rows independently, so totals are
     overdispersed by the mean clump (negative binomial). Alternative: Poisson totals of the same profile.
     """
-    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    rows = group.member_rows(log)
     held, seen = rows[log.held_out[rows]], rows[~log.held_out[rows]]
-    clumps = np.unique(log.account[held] * log.n_slots + log.hour[held], return_counts=True)[1].astype(float)
     if not len(seen) or not len(held):
         return not_tested(Signal.CONSTANT_TOTAL, "no rows in one of the halves")
-    clump = float((clumps**2).sum() / clumps.sum())
+    shares = hour_shares(log, seen)
+    totals = np.bincount(log.hour[held], minlength=log.n_slots).astype(float)
+    expected = shares * totals.sum()
+    clump = _clump(log, held, shares)
     if clump < CLUMPED:
         return not_tested(Signal.CONSTANT_TOTAL, "accounts send one request at a time: no turns to take")
-    totals = np.bincount(log.hour[held], minlength=log.n_slots).astype(float)
-    expected = hour_shares(log, seen) * totals.sum()
     fano = float(((totals - expected) ** 2).sum() / totals.sum())
     ratio = float(_poisson(totals, expected).sum() - _clumped(totals, expected, clump).sum())
     return Finding(
@@ -46,6 +46,15 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         if fano < clump / 2
         else f"The group's hourly total is as uneven as accounts of their own make it ({fano:.1f}).",
     )
+
+
+def _clump(log: Traffic, rows: Ints, shares: Floats) -> float:
+    """Return the accounts' own variance over their mean, added up: 1 where rows come singly, at any rate."""
+    cells, counts = np.unique(log.account[rows] * log.n_slots + log.hour[rows], return_counts=True)
+    n = np.bincount(log.account[rows], minlength=log.n_accounts).astype(float)
+    expected = n[cells // log.n_slots] * shares[cells % log.n_slots]
+    squares = (counts**2).sum() - 2 * (counts * expected).sum() + (n**2).sum() * (shares**2).sum()
+    return float(squares / len(rows))
 
 
 def _poisson(totals: Floats, expected: Floats) -> Floats:

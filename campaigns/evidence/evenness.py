@@ -22,7 +22,7 @@ def evenness(log: Traffic, group: Group, people: People) -> Finding:
     accounts are compared by rows a day of life as well, half the weight each.
     """
     member = group.members
-    rows = group.rows[np.isin(log.account[group.rows], member)]
+    rows = group.member_rows(log)
     counts = np.bincount(log.account[rows], minlength=log.n_accounts)[member].astype(float)
     exposure = log.exposure[member]
     life = _days(log, rows, member)

@@ -1,7 +1,5 @@
 """When accounts write: people come back to sessions and hours of their own, a queue has none."""
 
-import numpy as np
-
 from campaigns.aspects import aspect, hour_shares, log_ratio, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
@@ -18,7 +16,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     the account's linking half), around the crowd's hours or the log's.
     """
     member = group.members
-    rows = group.rows[np.isin(log.account[group.rows], member)]
+    rows = group.member_rows(log)
     crowd = hour_shares(log, rows[~log.held_out[rows]])
     view = aspect(log, group.rows, member, log.hour, people.hours, crowd)
     if not len(view.data.held) or not view.data.n_seen.sum():

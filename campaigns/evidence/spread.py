@@ -10,7 +10,7 @@ from campaigns.vocabulary import Signal, Status
 
 def spread(log: Traffic, group: Group) -> Finding:
     """Count the accounts, and the number of equal accounts that would be as spread out: exp(entropy)."""
-    rows = group.rows[np.isin(log.account[group.rows], group.members)]
+    rows = group.member_rows(log)
     shares = np.unique(log.account[rows], return_counts=True)[1] / max(len(rows), 1)
     effective = float(np.exp(-(shares * np.log(shares)).sum()))
     n = len(group.members)

@@ -18,7 +18,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
     Effect: the number of topics the group really uses, exp(entropy): one template alone says nothing here.
     """
     member = group.members
-    rows = group.rows[np.isin(log.account[group.rows], member)]
+    rows = group.member_rows(log)
     seen = rows[~log.held_out[rows]]
     crowd = smooth(np.bincount(topics[seen], minlength=len(people.topics)).astype(float), people.topics, 5.0)
     view = aspect(log, group.rows, member, topics, people.topics, crowd)

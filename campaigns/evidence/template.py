@@ -10,11 +10,11 @@ from campaigns.vocabulary import Signal, Status
 
 TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 GRAM = 4
-MOST_TOKENS = 4_000
+MOST_TOKENS = 1_000
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
-    """Return the distinct runs of four tokens of a text's first 4,000 tokens; CJK and Thai by character."""
+    """Return the distinct runs of four tokens of a text's first 1,000 tokens; CJK and Thai by character."""
     tokens = [match.group().lower() for match in islice(TOKEN.finditer(text), MOST_TOKENS)]
     return set(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
 
@@ -22,7 +22,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
 def template(texts: Sequence[str], n_distinct: int, n_rows: int) -> Finding:
     """Find the run of four tokens that most of a group's texts contain, and how often fillings repeat.
 
-    `texts` are distinct prompts of the group, a few hundred at most. Statistic: the share of them with the
+    `texts` are distinct prompts of the group, some dozens. Statistic: the share of them with the
     commonest run. Effect: distinct prompts a row; near 1 under a rigid template means every filling is new.
     A tool's users share a template as well, so this never decides.
     """

@@ -1,0 +1,45 @@
+"""Does the group sleep? One class, office or country does, six hours a day; a queue need not."""
+
+import numpy as np
+
+from campaigns.evidence.finding import Finding, log_e_value
+from campaigns.groups import Group
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal, Status
+
+QUIET = 6  # hours
+AWAKE = 0.1  # most of its requests that a crowd of one time zone sends in its quietest six hours
+
+
+def round_clock(log: Traffic, group: Group) -> Finding:
+    """Weigh the share of held-out requests in the six quietest hours of the day, 0.25 if all hours are alike.
+
+    The quiet hours are those of the linking half, so the held-out share is not a minimum over itself. Null:
+    a crowd of one time zone, at most a tenth in its night. Accounts in hour blocks are counted, not rows: a
+    burst is one event.
+    """
+    rows = group.member_rows(log)
+    seen, held = rows[~log.held_out[rows]], rows[log.held_out[rows]]
+    start = log.start_hour
+    profile = np.bincount((log.hour[seen] + start) % 24, minlength=24)
+    sums = np.array([np.roll(profile, -h)[:QUIET].sum() for h in range(24)])
+    night = (np.argmin(sums) + np.arange(QUIET)) % 24
+    events = np.unique(log.account[held] * log.n_slots + log.hour[held]) % log.n_slots
+    n = len(events)
+    share = float(np.isin((events + start) % 24, night).mean()) if n else 0.0
+    ratio = -1.0
+    if share > AWAKE:
+        awake = max(1 - share, 0.5 / n)
+        ratio = n * (share * np.log(share / AWAKE) + awake * np.log(awake / (1 - AWAKE)))
+        ratio -= 0.5 * np.log(n)  # the share was fitted: half a log n, as in a Bayesian mixture
+    return Finding(
+        Signal.ROUND_CLOCK,
+        Status.TESTED,
+        None,
+        share,
+        share / (QUIET / 24),
+        f"a crowd of one time zone: at most {AWAKE:.0%} of activity in its night",
+        log_e_value(ratio),
+        n,
+        f"{share:.0%} of the group's activity is in its six quietest hours; use round the clock gives 25%.",
+    )
