@@ -13,11 +13,11 @@ _CAMPAIGNS = (
         accounts=40, per_day=5, partition=Partition.RANDOM, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
-        name="reasoning_suffix", shape=Shape.SUFFIX, sentence="Questions that end in an order to lay open the reasoning.",
+        name="reasoning_suffix", beats=True, shape=Shape.SUFFIX, sentence="Questions that end in an order to lay open the reasoning.",
         accounts=70, per_day=6, share=0.7, partition=Partition.RANDOM, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
-        name="injected_line", shape=Shape.INJECTED, sentence="A line slipped into long requests that differ.",
+        name="injected_line", beats=True, shape=Shape.INJECTED, sentence="A line slipped into long requests that differ.",
         accounts=60, per_day=5, hours=Hours.OFFICE, roles=("organic",), families=40,
         declared=(Giveaway.LENGTH, Giveaway.HOURS),
     ),
@@ -27,12 +27,12 @@ _CAMPAIGNS = (
         declared=(Giveaway.TOPIC, Giveaway.HOURS),
     ),
     Scenario(
-        name="diverse_harvest", shape=Shape.TASK, sentence="Self-instruct tasks of many kinds, no common wording.",
+        name="diverse_harvest", beats=True, shape=Shape.TASK, sentence="Self-instruct tasks of many kinds, no common wording.",
         accounts=80, per_day=8, partition=Partition.RANDOM, roles=("distillation",), families=12,
         declared=(Giveaway.TOPIC, Giveaway.HOURS),
     ),
     Scenario(
-        name="paraphrased_templates", shape=Shape.PARAPHRASED, sentence="A template in thousands of wordings.",
+        name="paraphrased_templates", beats=True, shape=Shape.PARAPHRASED, sentence="A template in thousands of wordings.",
         accounts=60, per_day=6, partition=Partition.RANDOM, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
@@ -53,19 +53,19 @@ _CAMPAIGNS = (
         declared=(*_TEMPLATE, Giveaway.HOURS, Giveaway.REPEATS),
     ),
     Scenario(
-        name="human_hours", shape=Shape.PREAMBLE, sentence="A preamble, in the hours and volumes of people.",
+        name="human_hours", beats=True, shape=Shape.PREAMBLE, sentence="A preamble, in the hours and volumes of people.",
         accounts=70, per_day=5, partition=Partition.HEAVY, hours=Hours.HUMAN, declared=_TEMPLATE,
     ),
     Scenario(
-        name="camouflage", shape=Shape.SUFFIX, sentence="A quarter of each account's traffic, the rest ordinary.",
+        name="camouflage", beats=True, shape=Shape.SUFFIX, sentence="A quarter of each account's traffic, the rest ordinary.",
         accounts=80, per_day=4, share=0.25, partition=Partition.ROUND_ROBIN, hours=Hours.HUMAN,
     ),
     Scenario(
-        name="short_lived", shape=Shape.PREAMBLE, sentence="Accounts that live two days and are replaced.",
+        name="short_lived", beats=True, shape=Shape.PREAMBLE, sentence="Accounts that live two days and are replaced.",
         accounts=40, per_day=15, lifetime=2, declared=(*_TEMPLATE, Giveaway.HOURS, Giveaway.METADATA),
     ),
     Scenario(
-        name="pivot", shape=Shape.TASK, sentence="A harvest that turns to a new task set and model.",
+        name="pivot", beats=True, shape=Shape.TASK, sentence="A harvest that turns to a new task set and model.",
         accounts=60, per_day=8, pivot=True, families=6, model="one",
         declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA),
     ),
@@ -74,7 +74,7 @@ _CAMPAIGNS = (
         accounts=50, per_day=10, ban=True, declared=(*_TEMPLATE, Giveaway.HOURS, Giveaway.METADATA),
     ),
     Scenario(
-        name="one_network", shape=Shape.TASK, sentence="A harvest from a handful of addresses.",
+        name="one_network", beats=True, shape=Shape.TASK, sentence="A harvest from a handful of addresses.",
         accounts=40, per_day=10, addresses=Addresses.SHARED, roles=("distillation",), families=8,
         declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA),
     ),
@@ -88,7 +88,7 @@ _CAMPAIGNS = (
         accounts=60, per_day=6, hours=Hours.BURST, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
-        name="slow_and_wide", shape=Shape.PREAMBLE, sentence="Two requests an account and day over many accounts.",
+        name="slow_and_wide", beats=True, shape=Shape.PREAMBLE, sentence="Two requests an account and day over many accounts.",
         accounts=250, per_day=2, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
@@ -96,17 +96,17 @@ _CAMPAIGNS = (
         accounts=8, per_day=250, partition=Partition.ROUND_ROBIN, declared=(*_TEMPLATE, Giveaway.HOURS),
     ),
     Scenario(
-        name="human_harvest", shape=Shape.TASK, sentence="A diverse harvest in people's hours and volumes.",
+        name="human_harvest", beats=True, shape=Shape.TASK, sentence="A diverse harvest in people's hours and volumes.",
         accounts=70, per_day=6, partition=Partition.HEAVY, hours=Hours.HUMAN, roles=("distillation",),
         families=10, declared=(Giveaway.TOPIC,), split="heldout",
     ),
     Scenario(
-        name="paraphrased_camouflage", shape=Shape.PARAPHRASED, sentence="Paraphrases, half of the traffic.",
+        name="paraphrased_camouflage", beats=True, shape=Shape.PARAPHRASED, sentence="Paraphrases, half of the traffic.",
         accounts=60, per_day=6, share=0.5, hours=Hours.OFFICE,
         declared=(Giveaway.HOURS, Giveaway.TOPIC), split="heldout",
     ),
     Scenario(
-        name="injected_sweep", shape=Shape.INJECTED, sentence="An injected line, round robin, round the clock.",
+        name="injected_sweep", beats=True, shape=Shape.INJECTED, sentence="An injected line, round robin, round the clock.",
         accounts=40, per_day=12, partition=Partition.ROUND_ROBIN, roles=("organic",), families=30,
         declared=(Giveaway.LENGTH, Giveaway.HOURS), split="heldout",
     ),
@@ -119,18 +119,18 @@ _CAMPAIGNS = (
 _PEOPLE = ("organic",)
 _LOOKALIKES = (
     Scenario(
-        name="own_key_tool", shape=Shape.PREAMBLE, sentence="A shop tool with one template; users bring their keys.",
+        name="own_key_tool", beats=True, shape=Shape.PREAMBLE, sentence="A shop tool with one template; users bring their keys.",
         accounts=120, per_day=2.5, share=0.6, partition=Partition.HEAVY, hours=Hours.HUMAN, draw=Draw.PEOPLE,
         roles=_PEOPLE, families=12,
     ),
     Scenario(
-        name="enrichment_tool", shape=Shape.PREAMBLE,
+        name="enrichment_tool", beats=True, shape=Shape.PREAMBLE,
         sentence="A catalogue tool on users' keys: quota, round the clock, one network.",
         accounts=70, per_day=6, share=0.9, partition=Partition.RANDOM, hours=Hours.FLAT, draw=Draw.PEOPLE,
         addresses=Addresses.SHARED, roles=_PEOPLE, families=12,
     ),
     Scenario(
-        name="agent_harness", shape=Shape.HARNESS, sentence="A coding harness with a public system prompt.",
+        name="agent_harness", beats=True, shape=Shape.HARNESS, sentence="A coding harness with a public system prompt.",
         accounts=200, per_day=3, share=0.7, partition=Partition.HEAVY, hours=Hours.HUMAN, draw=Draw.PEOPLE,
         roles=("organic", "probe"), families=8,
     ),
@@ -148,7 +148,7 @@ _LOOKALIKES = (
         accounts=80, per_day=1.5, share=0.6, hours=Hours.DEADLINE, draw=Draw.BANK, bank=400, roles=("probe",), families=2,
     ),
     Scenario(
-        name="prompt_library", shape=Shape.LIBRARY, sentence="Prompts copied from one public collection.",
+        name="prompt_library", beats=True, shape=Shape.LIBRARY, sentence="Prompts copied from one public collection.",
         accounts=150, per_day=1.5, share=0.5, partition=Partition.HEAVY, hours=Hours.HUMAN, draw=Draw.PEOPLE,
         roles=_PEOPLE, families=20,
     ),
@@ -158,7 +158,7 @@ _LOOKALIKES = (
         addresses=Addresses.SHARED, roles=("probe",), families=3,
     ),
     Scenario(
-        name="company_keys", shape=Shape.PREAMBLE, sentence="One company's product behind many keys.",
+        name="company_keys", beats=True, shape=Shape.PREAMBLE, sentence="One company's product behind many keys.",
         accounts=50, per_day=7, partition=Partition.ROUND_ROBIN, draw=Draw.PEOPLE, one_org=True,
         addresses=Addresses.SHARED, roles=_PEOPLE, families=10,
     ),
@@ -167,18 +167,18 @@ _LOOKALIKES = (
         accounts=40, per_day=8, share=0.8, partition=Partition.RANDOM, draw=Draw.BANK, bank=60, roles=_PEOPLE,
     ),
     Scenario(
-        name="reseller", shape=Shape.TASK, sentence="A reseller's ordinary users behind proxies.",
+        name="reseller", beats=True, shape=Shape.TASK, sentence="A reseller's ordinary users behind proxies.",
         accounts=120, per_day=5, share=0.9, partition=Partition.HEAVY, hours=Hours.HUMAN, draw=Draw.PEOPLE,
         addresses=Addresses.ROTATING, roles=("organic", "distillation", "probe", "shared_template"), families=60,
         split="heldout",
     ),
     Scenario(
-        name="localisation_bot", shape=Shape.TRANSLATION, sentence="Shops that localise the strings they sell by.",
+        name="localisation_bot", beats=True, shape=Shape.TRANSLATION, sentence="Shops that localise the strings they sell by.",
         accounts=50, per_day=5, share=0.8, hours=Hours.OFFICE, draw=Draw.PEOPLE, bank=300, roles=_PEOPLE, families=6,
         split="heldout",
     ),
     Scenario(
-        name="support_bot", shape=Shape.PREAMBLE, sentence="Support bots of one vendor's customers.",
+        name="support_bot", beats=True, shape=Shape.PREAMBLE, sentence="Support bots of one vendor's customers.",
         accounts=60, per_day=6, share=0.95, partition=Partition.HEAVY, hours=Hours.FLAT, draw=Draw.PEOPLE,
         roles=_PEOPLE, families=2, split="heldout",
     ),

@@ -10,9 +10,6 @@ from campaigns.simulation.generator import Pools, fill_any, load_table, made_up
 from campaigns.simulation.pack import Ints, Pack
 from campaigns.simulation.people import People
 
-POPULAR = 0.13  # of rows ask what many ask
-AGAIN = 0.05  # repeat the row before, as after a bad answer
-FOLLOW_UP = 0.09  # of the later rows of a person's session
 SWITCH = 0.15  # of rows leave the session's interest
 MOST_PIECES = 7
 LONG_TEMPLATE = 0.06  # of own templates carry pages of examples
@@ -33,7 +30,7 @@ def free_writing(people: People, who: Ints, session: Ints, pack: Pack, rng: Gene
     rank = _rank_within(family, rng)
     n_free = pack.n_free[family]
     number = pack.free(family, rank)
-    popular = rng.random(len(who)) < POPULAR
+    popular = rng.random(len(who)) < people.popular[who]
     zipf = np.floor(pack.popular[family] * rng.random(len(who)) ** 2.5).astype(np.int64)
     number[popular] = (pack.start[family] + np.minimum(zipf, pack.size[family] - 1))[popular]
     extra = np.minimum(rng.poisson(people.verbosity[who]), MOST_PIECES - 1)
@@ -41,7 +38,7 @@ def free_writing(people: People, who: Ints, session: Ints, pack: Pack, rng: Gene
     template = np.where(popular & (people.scripted[who] == 0), -1, people.template[who])
     texts, number = _compose(pack, family, rank, number, extra, template, rng)
     number, texts = _follow_ups(people, who, session, pack, texts, number, rng)
-    again = (rng.random(len(who)) < AGAIN) & (np.diff(who, prepend=-1) == 0)
+    again = (rng.random(len(who)) < people.again[who]) & (np.diff(who, prepend=-1) == 0)
     number[again] = number[np.flatnonzero(again) - 1]
     return Wording(texts=texts, number=number, family=family)
 
@@ -141,7 +138,7 @@ def _follow_ups(
 ) -> tuple[Ints, pl.Series]:
     """Turn some later rows of people's sessions into short follow-ups in the language of their interest."""
     phrases = load_table("words.toml")["follow_up"]
-    later = (np.diff(session, prepend=-1) == 0) & (rng.random(len(who)) < FOLLOW_UP)
+    later = (np.diff(session, prepend=-1) == 0) & (rng.random(len(who)) < people.follow[who])
     rows = np.flatnonzero(later & (people.scripted[who] == 0))
     langs = np.array(pack.langs)[people.interests[who[rows], 0]]
     for lang, words in phrases.items():

@@ -1,6 +1,6 @@
 """The one law that everybody's accounts obey: ordinary people, operators and look-alikes alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -9,6 +9,7 @@ from campaigns.simulation.pack import Floats, Ints, Pack
 
 MOST_INTERESTS = 6
 MOST_ADDRESSES = 3
+CANDIDATES = 25  # drawn for each account of a crew, of whom one of the right volume is taken
 FULL_RATE = 1500.0  # rows a day that no ordinary account exceeds
 # country, hours from UTC, first language, weight
 COUNTRIES = (
@@ -36,8 +37,10 @@ class People:
     rate: rows a day; scripted: a program rather than a person; first, last: active span; zone: hours from
     UTC; peak, spread: local hour of use and its width in hours (spread 0: all hours alike); weekend: factor
     of use at weekends; interests (m, 6) family numbers, n_interests; verbosity: mean number of further
-    pieces pasted into a prompt; template: number of an own template or -1; address (m, 3), n_addresses:
-    network x 65536 + host; roaming: a new address a session.
+    pieces pasted into a prompt; popular: share of prompts that many ask; again: share that repeat the one
+    before; follow: share of a session's later prompts that only follow up; opens: share of rows that open a
+    session; template: number of an own template or -1; address (m, 3), n_addresses: network x 65536 + host;
+    roaming: another address each half day.
     """
 
     rate: Floats
@@ -51,6 +54,10 @@ class People:
     interests: Ints
     n_interests: Ints
     verbosity: Floats
+    popular: Floats
+    again: Floats
+    follow: Floats
+    opens: Floats
     template: Ints
     org: Ints
     address: Ints
@@ -67,13 +74,12 @@ class People:
         return len(self.rate)
 
 
-def draw_people(blocks: list[int], pack: Pack, days: float, mean_rate: float, rng: Generator) -> People:
-    """Draw blocks of accounts by the one law; no organisation reaches over two blocks.
+def draw_people(n: int, pack: Pack, days: float, mean_rate: float, rng: Generator) -> People:
+    """Draw n accounts by the one law.
 
     Volumes are log-normal with sigma 1.4, programs three times as busy as people; the mean over everybody
     is `mean_rate` rows a day.
     """
-    n = sum(blocks)
     country = _countries(n, pack, rng)
     scripted = (rng.random(n) < 0.28).astype(np.int64)
     rate = np.exp(rng.normal(0, 1.4, n)) * (1 + 2 * scripted)
@@ -82,9 +88,7 @@ def draw_people(blocks: list[int], pack: Pack, days: float, mean_rate: float, rn
     first = np.where(new, rng.uniform(0, days, n), 0.0)
     last = np.where(gone, first + (days - first) * rng.random(n), days)
     interests, n_interests = _interests(country, scripted, pack, rng)
-    org = np.concatenate(
-        [_organisations(b, rng) + before for b, before in zip(blocks, np.cumsum([0, *blocks]), strict=False)]
-    )
+    org = _organisations(n, rng)
     address, n_addresses = _addresses(org, country, scripted, rng)
     return People(
         rate=rate,
@@ -100,6 +104,10 @@ def draw_people(blocks: list[int], pack: Pack, days: float, mean_rate: float, rn
         interests=interests,
         n_interests=n_interests,
         verbosity=rng.gamma(0.5, 1.4, n),
+        popular=_habit(scripted, 0.65, 0.25, 0.8, 3.5, rng),
+        again=_habit(scripted, 0.5, 0.25, 0.8, 12, rng),
+        follow=np.where(scripted == 1, 0.0, _habit(scripted, 1, 0.3, 1.2, 8, rng)),
+        opens=np.where(scripted == 1, rng.choice([1.0, 1.0, 0.5, 0.15], n), rng.beta(6, 10, n)),
         template=np.where(rng.random(n) < np.where(scripted == 1, 0.65, 0.08), np.arange(n), -1),
         org=org,
         address=address,
@@ -112,6 +120,37 @@ def draw_people(blocks: list[int], pack: Pack, days: float, mean_rate: float, rn
         plan=rng.choice(len(PLANS), n, p=PLAN_SHARES),
         created=first - np.where(new, rng.exponential(0.05, n), np.exp(rng.uniform(0, 6.8, n))),
     )
+
+
+def take_people(people: People, index: Ints) -> People:
+    """Return the accounts of an index, in its order; own templates keep their numbers."""
+    return People(**{f.name: getattr(people, f.name)[index] for f in fields(People)})
+
+
+def join_people(parts: list[People]) -> People:
+    """Put accounts one after the other, organisations and templates kept apart."""
+    orgs = np.cumsum([0, *[int(p.org.max()) + 1 if len(p) else 0 for p in parts]])
+    templates = np.cumsum([0, *[int(p.template.max()) + 1 if len(p) else 0 for p in parts]])
+    joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(People)}
+    size = [len(p) for p in parts]
+    joined["org"] += np.repeat(orgs[:-1], size)
+    joined["template"] += np.where(joined["template"] >= 0, np.repeat(templates[:-1], size), 0)
+    return People(**joined)
+
+
+def draw_crew(n: int, rate: float, pack: Pack, days: float, mean_rate: float, rng: Generator) -> People:
+    """Draw n accounts by the law for everybody, given that they are about as busy as `rate` rows a day."""
+    many = draw_people(CANDIDATES * n, pack, days, mean_rate, rng)
+    order = np.argsort(many.rate, kind="stable")
+    place = np.searchsorted(many.rate[order], rate * np.exp(rng.normal(0, 0.3, n)))
+    crew = take_people(many, order[np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1)])
+    return replace(crew, org=_organisations(n, rng), template=np.where(crew.template >= 0, np.arange(n), -1))
+
+
+def _habit(scripted: Ints, never: float, seldom: float, a: float, b: float, rng: Generator) -> Floats:
+    """Draw a share per account: nought for `never` of programs and `seldom` of people, else beta(a, b)."""
+    without = rng.random(len(scripted)) < np.where(scripted == 1, never, seldom)
+    return np.where(without, 0.0, rng.beta(a, b, len(scripted)))
 
 
 def _countries(n: int, pack: Pack, rng: Generator) -> Ints:

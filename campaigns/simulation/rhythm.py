@@ -7,7 +7,6 @@ from campaigns.simulation.pack import Floats, Ints
 from campaigns.simulation.people import People
 
 DAY = 86_400.0
-NEW_SESSION = 0.38  # chance that a row opens a session
 
 
 def day_counts(people: People, who: Ints, rate: Floats, days: int, rng: Generator) -> Ints:
@@ -28,7 +27,7 @@ def session_times(
     n = len(index)
     if not n:
         return index, np.empty(0), index
-    opens = rng.random(n) < NEW_SESSION
+    opens = rng.random(n) < people.opens[who][index]
     opens[np.r_[0, np.cumsum(counts[counts > 0])[:-1]]] = True
     session = np.cumsum(opens) - 1
     start = _session_starts(people, who, index[opens], days, first_weekday, rng)

@@ -96,6 +96,9 @@ class Scenario:
     families: int = Field(
         default=4, ge=1, description="Families the tasks are of, more where they are too few."
     )
+    beats: bool = Field(
+        default=False, description="Whether each account keeps to a few families, as people do."
+    )
     lifetime: float = Field(default=0.0, ge=0, description="Days until an account is replaced; 0: never.")
     ban: bool = Field(
         default=False, description="Whether all are banned in mid-window and new ones take over."

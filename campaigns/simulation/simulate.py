@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,10 +16,10 @@ from campaigns.simulation.generator import generate_pack
 from campaigns.simulation.library import DECOYS, SCENARIOS
 from campaigns.simulation.ordinary import Wording, free_writing
 from campaigns.simulation.pack import Floats, Ints, Pack, load_pack
-from campaigns.simulation.people import CLOUDS, MODELS, People, draw_people
+from campaigns.simulation.people import CLOUDS, MODELS, People, draw_crew, draw_people, join_people
 from campaigns.simulation.rhythm import day_counts, session_times
 from campaigns.simulation.scenario import Addresses, Scenario
-from campaigns.simulation.work import Work, crew_size, do_work
+from campaigns.simulation.work import Lengths, Work, crew_size, do_work
 
 SHARED_HOSTS = 4
 LARGEST_OWN_PACK = 400_000
@@ -81,13 +82,10 @@ def play(
         expected = settings.accounts * settings.days * settings.rate
         pack = generate_pack(int(np.clip(1.6 * expected, 20_000, LARGEST_OWN_PACK)), settings.seed)
     texts = load_pack(pack, rng)
-    crews = [crew_size(s, settings.days) for s in cast]
-    people = draw_people([settings.accounts, *crews], texts, settings.days, settings.rate, rng)
-    edges = np.cumsum([settings.accounts, *crews])
-    members = [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    people, members = _everybody(cast, texts, settings, rng)
     _one_organisation(people, cast, members)
     who, time, wording = _ordinary(people, cast, members, texts, settings, rng)
-    lengths = _lengths(wording, rng)
+    lengths = _lengths(who, wording, rng)
     weekday = _start(settings).weekday()
     works = [
         do_work(s, people, crew, texts, lengths, settings.days, weekday, settings.split, rng.spawn(1)[0])
@@ -97,12 +95,29 @@ def play(
     return _assemble(people, who, time, wording, texts, cast, members, works, kinds, settings, rng)
 
 
-def _lengths(wording: Wording, rng: Generator) -> Ints:
-    """Sample the characters of ordinary prompts, which operators' tasks are chosen to match."""
-    if not len(wording.number):
-        return np.array([60])
-    rows = rng.choice(wording.number, min(len(wording.number), 20_000))
-    return wording.texts.gather(rows).str.len_chars().to_numpy().astype(np.int64)
+def _everybody(
+    cast: Sequence[Scenario], pack: Pack, settings: SimulationSettings, rng: Generator
+) -> tuple[People, list[Ints]]:
+    """Draw ordinary accounts and crews by the one law, crews given their volume; members by number."""
+    parts = [draw_people(settings.accounts, pack, settings.days, settings.rate, rng)]
+    for scenario in cast:
+        busy, size = scenario.per_day / scenario.share, crew_size(scenario, settings.days)
+        parts.append(draw_crew(size, busy, pack, settings.days, settings.rate, rng))
+    edges = np.cumsum([len(p) for p in parts])
+    return join_people(parts), [np.arange(a, b) for a, b in pairwise(edges)]
+
+
+def _lengths(who: Ints, wording: Wording, rng: Generator) -> Lengths:
+    """Sample the characters of ordinary prompts, account by account, which operators' tasks match."""
+    counts = np.bincount(who) if len(who) else np.zeros(1, np.int64)
+    usual = np.flatnonzero(counts >= 10)
+    models = rng.choice(usual, min(len(usual), 2000), replace=False) if len(usual) else usual
+    rows = np.flatnonzero(np.isin(who, models))
+    if not len(rows):
+        return Lengths(start=np.zeros(1, np.int64), size=np.ones(1, np.int64), characters=np.array([60]))
+    size = counts[np.sort(models)]
+    characters = wording.texts.gather(wording.number[rows]).str.len_chars().to_numpy().astype(np.int64)
+    return Lengths(start=np.cumsum(size) - size, size=size, characters=characters)
 
 
 def _start(settings: SimulationSettings) -> datetime:

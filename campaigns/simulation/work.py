@@ -1,6 +1,7 @@
 """Turn a declared scenario into rows: who sends which task, and when."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,20 @@ MISROUTED = 0.02  # of a balancer's requests land elsewhere: timeouts and retrie
 RUN_LENGTH = 35  # requests until a sticky operator meets a limit and moves on
 PERSONAL_RATE = 1.4  # sigma of heavy-tailed work, as of ordinary volumes
 BAN_AT = 0.5  # of the window
+MOST_BEATS = 4
 ASKED_BY_MANY = 0.35  # of what a crowd sends to a tool
+
+
+class Lengths(NamedTuple):
+    """Characters of the prompts of some ordinary accounts, one account after the other: start, size (m,)."""
+
+    start: Ints
+    size: Ints
+    characters: Ints
+
+    def draw(self, model: Ints, rng: Generator) -> Ints:
+        """Draw a length of each model account's, (n,)."""
+        return self.characters[self.start[model] + rng.integers(0, self.size[model])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +60,12 @@ def _generations(scenario: Scenario, days: int) -> int:
 
 
 def do_work(
-    scenario: Scenario, people: People, crew: Ints, pack: Pack, lengths: Ints,
+    scenario: Scenario, people: People, crew: Ints, pack: Pack, lengths: Lengths,
     days: int, first_weekday: int, split: str, rng: Generator,
 ) -> Work:  # fmt: skip
     """Let a crew of accounts carry out a scenario.
 
-    crew: account numbers, `crew_size` of them; lengths: characters of prompts in the log, which the
+    crew: account numbers, `crew_size` of them; lengths: of ordinary accounts' prompts, which each account's
     tasks are chosen to match; split: the half of families and wordings to take from.
     """
     slot, time = _schedule(scenario, people, crew, days, first_weekday, rng)
@@ -66,10 +80,28 @@ def do_work(
     generation, bans = _replacements(scenario, slot, time, days, rng)
     n_generations = _generations(scenario, days)
     account = crew[slot * n_generations + generation]
-    banned = (
-        (crew[np.arange(scenario.accounts) * n_generations], bans) if scenario.ban else (crew[:0], bans[:0])
+    shown = _again(people, account, rng)
+    banned = crew[np.arange(scenario.accounts) * n_generations] if scenario.ban else crew[:0]
+    return Work(
+        account=account,
+        time=time,
+        text=text.gather(shown),
+        family=family[shown],
+        late=late,
+        bans=(banned, bans[: len(banned)]),
     )
-    return Work(account=account, time=time, text=text, family=family, late=late, bans=banned)
+
+
+def _again(people: People, account: Ints, rng: Generator) -> Ints:
+    """Say which row's text each row carries: its own, or that of the account's row before, by habit."""
+    order = np.argsort(account, kind="stable")
+    again = rng.random(len(account)) < people.again[account[order]]
+    again &= np.diff(account[order], prepend=-1) == 0
+    carried = order.copy()
+    carried[again] = order[np.flatnonzero(again) - 1]
+    shown = np.empty(len(account), np.int64)
+    shown[order] = carried
+    return shown
 
 
 def _schedule(
@@ -139,32 +171,36 @@ def _replacements(
 
 
 def _texts(
-    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Ints, split: str, rng: Generator
+    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Lengths, split: str, rng: Generator
 ) -> tuple[pl.Series, Ints]:
     """Write the requests of a scenario (or of one side of its pivot), in order of time, and their families."""
     variant = int(rng.integers(0, 1 << 16))
     extra = wrapper_length(scenario, variant, pack, split)
     number, once = _tasks(scenario, slot, time, pack, lengths, extra, split, rng)
     task = _distinct(pack, number) if once else pack.texts.gather(number)
-    return wrap(task.alias("text"), scenario, variant, pack, split, rng), pack.family[number]
+    family = pack.family[number]
+    return wrap(task.alias("text"), family, scenario, variant, pack, split, rng), family
 
 
 def _tasks(
-    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Ints, extra: int, split: str, rng: Generator
+    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Lengths, extra: int, split: str, rng: Generator
 ) -> tuple[Ints, bool]:  # fmt: skip
     """Draw the number of each request's task, and whether each is to be asked once."""
     n = len(slot)
-    if scenario.shape is Shape.TRANSLATION and scenario.draw is Draw.ONCE:  # one set in many languages
-        number = _choose(scenario, scenario.bank, pack, lengths, extra, split, rng)
-        return number[(np.arange(n) // 20) % len(number)], False
-    if scenario.draw in (Draw.BANK, Draw.RERUN):
-        bank = _choose(scenario, scenario.bank, pack, lengths, extra, split, rng)
-        which = rng.integers(0, len(bank), n)
-        if scenario.draw is Draw.RERUN:
-            day = (time // DAY).astype(np.int64)
-            which = (np.arange(n) - np.searchsorted(day, day)) % len(bank)
-        return bank[which], False
-    number = _choose(scenario, n, pack, lengths, extra, split, rng)
+    banked = scenario.draw in (Draw.BANK, Draw.RERUN) or (
+        scenario.shape is Shape.TRANSLATION and scenario.draw is Draw.ONCE
+    )
+    size = scenario.bank if banked else n
+    model = rng.integers(0, len(lengths.size), scenario.accounts)
+    families = _families(scenario, size, pack, split, rng)
+    if banked:
+        target = lengths.draw(rng.integers(0, len(lengths.size), size), rng) - extra
+        return _from_bank(
+            scenario, time, match(pack, families, np.full(size, -1), target, rng), rng
+        ), False
+    target = lengths.draw(model[slot], rng) - extra
+    beat = _beats(scenario, slot, families, pack, rng)
+    number = match(pack, families, beat, target, rng)
     if scenario.partition is Partition.CONTIGUOUS:  # the set in its own order, a shard an account
         number[np.lexsort((time, slot))] = np.sort(number)
     if scenario.draw is not Draw.PEOPLE:
@@ -173,6 +209,49 @@ def _tasks(
     popular = pack.start[family] + (pack.popular[family] * rng.random(n) ** 2.5).astype(np.int64)
     popular = np.minimum(popular, pack.start[family] + pack.size[family] - 1)
     return np.where(rng.random(n) < ASKED_BY_MANY, popular, number), False
+
+
+def _from_bank(scenario: Scenario, time: Floats, bank: Ints, rng: Generator) -> Ints:
+    """Draw each request's task from a bank: at random, night by night in order, or one set by languages."""
+    n = len(time)
+    if scenario.shape is Shape.TRANSLATION:
+        return bank[(np.arange(n) // 20) % len(bank)]
+    if scenario.draw is Draw.RERUN:
+        day = (time // DAY).astype(np.int64)
+        return bank[(np.arange(n) - np.searchsorted(day, day)) % len(bank)]
+    return bank[rng.integers(0, len(bank), n)]
+
+
+def _beats(scenario: Scenario, slot: Ints, families: Ints, pack: Pack, rng: Generator) -> Ints:
+    """Draw which of the families each request is of, -1 for any; accounts with beats keep to one to five."""
+    if not scenario.beats:
+        return np.full(len(slot), -1)
+    weight = pack.size[families] / pack.size[families].sum()
+    beats = rng.choice(len(families), (scenario.accounts, MOST_BEATS), p=weight)
+    n_beats = 1 + np.minimum(rng.poisson(1.2, scenario.accounts), MOST_BEATS - 1)
+    rank = (np.log(np.maximum(rng.random(len(slot)), 1e-9)) / np.log(0.5)).astype(np.int64)
+    return beats[slot, rank % n_beats[slot]]
+
+
+def match(pack: Pack, families: Ints, beat: Ints, target: Ints, rng: Generator) -> Ints:
+    """Choose a task text for each request: of its family (-1: of any), its length near the target, once.
+
+    beat (n,) indexes `families`, target (n,) characters. Texts repeat only where a family has too few.
+    """
+    number = np.empty(len(beat), np.int64)
+    for i in np.unique(beat):
+        rows = np.flatnonzero(beat == i)
+        pool = pack.tasks(families if i < 0 else families[i : i + 1])
+        pool = pool if len(pool) else pack.tasks(families)
+        pool = pool if len(pool) else np.arange(pack.texts.len())
+        pool = pool[np.argsort(pack.length[pool] + rng.random(len(pool)), kind="stable")]
+        rows = rows[np.argsort(target[rows] + rng.random(len(rows)), kind="stable")]
+        place = np.searchsorted(pack.length[pool], target[rows])
+        if len(rows) <= len(pool):  # move on to the next text not yet taken
+            step = np.arange(len(rows))
+            place = np.minimum(np.maximum.accumulate(place - step) + step, len(pool) - len(rows) + step)
+        number[rows] = pool[np.minimum(place, len(pool) - 1)]
+    return number
 
 
 def _distinct(pack: Pack, number: Ints) -> pl.Series:
@@ -184,22 +263,6 @@ def _distinct(pack: Pack, number: Ints) -> pl.Series:
     other = pack.texts.gather((number + 2 * lap) % pack.texts.len())
     text = pack.texts.gather(number)
     return pl.select(pl.when(pl.Series(lap > 0)).then(text + "\n" + other).otherwise(text)).to_series()
-
-
-def _choose(
-    scenario: Scenario, n: int, pack: Pack, lengths: Ints, extra: int, split: str, rng: Generator
-) -> Ints:
-    """Choose n task texts of the scenario's roles and split, of lengths like those of the log."""
-    pool = pack.tasks(_families(scenario, n, pack, split, rng))
-    if not len(pool):
-        pool = np.arange(pack.texts.len())
-    pool = pool[np.argsort(pack.length[pool] + rng.random(len(pool)), kind="stable")]
-    target = np.maximum(rng.choice(lengths, n) - extra, 1)
-    place = np.sort(np.searchsorted(pack.length[pool], target))
-    if n <= len(pool):  # move on to the next text not yet taken
-        step = np.arange(n)
-        place = np.minimum(np.maximum.accumulate(place - step) + step, len(pool) - n + step)
-    return rng.permutation(pool[np.minimum(place, len(pool) - 1)])
 
 
 def _families(scenario: Scenario, n: int, pack: Pack, split: str, rng: Generator) -> Ints:

@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from campaigns.simulation.generator import fill_any, load_table
 from campaigns.simulation.ordinary import compose_template, template_pools
-from campaigns.simulation.pack import Pack
+from campaigns.simulation.pack import Ints, Pack
 from campaigns.simulation.scenario import Scenario, Shape
 
 _LISTED = {
@@ -20,7 +20,7 @@ _LISTED = {
 
 
 def wrap(
-    tasks: pl.Series, scenario: Scenario, variant: int, pack: Pack, split: str, rng: Generator
+    tasks: pl.Series, family: Ints, scenario: Scenario, variant: int, pack: Pack, split: str, rng: Generator
 ) -> pl.Series:
     """Put each task (n,) into the scenario's shape: strings (n,).
 
@@ -46,10 +46,10 @@ def wrap(
     if shape is Shape.HARNESS:
         return _text(wording("harness", variant, split) + "\n\nUser: " + tasks)
     if shape is Shape.INJECTED:
-        return _inject(tasks, wording("injected", variant, split), pack, rng)
+        return _inject(tasks, family, wording("injected", variant, split), pack, rng)
     if shape is Shape.PARAPHRASED:
         return _text(_paraphrases(n, split, rng) + "\n" + tasks)
-    return _listed(tasks, wording(_LISTED[shape], variant, split), pack, rng)
+    return _listed(tasks, family, wording(_LISTED[shape], variant, split), pack, rng)
 
 
 def wording(table: str, variant: int, split: str) -> str:
@@ -64,10 +64,10 @@ def _text(series: pl.Series) -> pl.Series:
     return series.alias("text")
 
 
-def _fragments(pack: Pack, n: int, pieces: int, rng: Generator) -> pl.Series:
-    """Return n texts of one to `pieces` pieces of the pack, each of one family: answers, traces, pages."""
+def _fragments(pack: Pack, family: Ints, pieces: int, rng: Generator) -> pl.Series:
+    """Return texts of one to `pieces` free pieces of each task's family (n,): answers, traces, pages."""
+    n = len(family)
     count = rng.integers(1, pieces + 1, n)
-    family = rng.choice(len(pack.size), n, p=pack.weight)
     columns = []
     for i in range(pieces):
         text = pack.texts.gather(pack.free(family, rng.integers(0, 1 << 30, n)))
@@ -75,10 +75,10 @@ def _fragments(pack: Pack, n: int, pieces: int, rng: Generator) -> pl.Series:
     return pl.select(pl.concat_str(*columns, separator=" ", ignore_nulls=True)).to_series()
 
 
-def _inject(tasks: pl.Series, line: str, pack: Pack, rng: Generator) -> pl.Series:
+def _inject(tasks: pl.Series, family: Ints, line: str, pack: Pack, rng: Generator) -> pl.Series:
     """Put a line between pieces before and after the task, at a place that varies."""
     n = tasks.len()
-    before, after = _fragments(pack, n, 3, rng), _fragments(pack, n, 4, rng)
+    before, after = _fragments(pack, family, 2, rng), _fragments(pack, family, 2, rng)
     front = pl.Series(rng.random(n) < 0.5)
     head = pl.select(pl.when(front).then(tasks + "\n" + before).otherwise(before)).to_series()
     tail = pl.select(pl.when(front).then(after).otherwise(after + "\n" + tasks)).to_series()
@@ -92,14 +92,14 @@ def _paraphrases(n: int, split: str, rng: Generator) -> pl.Series:
     return pl.select(pl.concat_str(*clauses, separator=" ")).to_series()
 
 
-def _listed(tasks: pl.Series, form: str, pack: Pack, rng: Generator) -> pl.Series:
+def _listed(tasks: pl.Series, family: Ints, form: str, pack: Pack, rng: Generator) -> pl.Series:
     """Fill a written form: {task}, {answer} and {trace} by pieces of the pack, {language} by name."""
     n = tasks.len()
     languages = pl.Series(load_table("templates.toml")["translation"]["languages"])
     fillings = {
         "{task}": lambda: tasks,
-        "{answer}": lambda: _fragments(pack, n, 2, rng),
-        "{trace}": lambda: _fragments(pack, n, 5, rng),
+        "{answer}": lambda: _fragments(pack, family, 2, rng),
+        "{trace}": lambda: _fragments(pack, family, 4, rng),
         "{language}": lambda: languages.gather(np.arange(n) % languages.len()),
     }
     parts: list[pl.Series] = []
@@ -127,6 +127,7 @@ def _around(part: str, slot: str) -> list[str]:
 
 def wrapper_length(scenario: Scenario, variant: int, pack: Pack, split: str) -> int:
     """Return roughly how many characters the shape adds to a task."""
-    probe = pl.Series(["x"] * 8)
-    made = wrap(probe, scenario, variant, pack, split, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    family = rng.choice(len(pack.size), 32, p=pack.weight)
+    made = wrap(pl.Series(["x"] * 32), family, scenario, variant, pack, split, rng)
     return int(np.median(made.str.len_chars().to_numpy())) - 1
