@@ -18,6 +18,7 @@ OPERATOR_SHAPE = 8.0
 # How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
 SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
 OURS, OURS_ROWS = 0.3, 5  # least share and number of a label's rows that make it the campaign's
+LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
 
@@ -60,7 +61,10 @@ def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]
         if len(larger.members) < len(group.members) / 2:
             return group
         group = larger
-    return group
+    listed = group.confidence >= LISTED
+    return dataclasses.replace(
+        group, candidates=group.candidates[listed], confidence=group.confidence[listed]
+    )
 
 
 def _mixture(

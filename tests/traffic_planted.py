@@ -59,3 +59,19 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
         last_seen=pl.col("timestamp").max(),
     )
     return rows, accounts.sort("account_id")
+
+
+def rows_at(events: list[tuple[str, int, int]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return rows and accounts of (account, hour of the window, text) events; every second row is held out."""
+    rows = pl.DataFrame(
+        {
+            "request_id": [f"r{i:06}" for i in range(len(events))],
+            "account_id": [account for account, _, _ in events],
+            "timestamp": [START + timedelta(hours=float(hour), minutes=5) for _, hour, _ in events],
+            "weight": np.ones(len(events)),
+            "text": np.array([text for _, _, text in events], dtype=np.uint32),
+            "held_out": np.arange(len(events)) % 2 == 1,
+        }
+    )
+    accounts = rows.group_by("account_id").agg(n_total=pl.len(), n_sampled=pl.len()).sort("account_id")
+    return rows, accounts

@@ -1,0 +1,112 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from campaigns.evidence.constant_total import constant_total
+from campaigns.evidence.finding import MOST, log_e_value
+from campaigns.evidence.repeats import question_bank, repeated, repeats
+from campaigns.evidence.round_clock import round_clock
+from campaigns.groups import Group
+from campaigns.traffic import traffic
+from campaigns.vocabulary import Direction, Status
+from tests.traffic_planted import plant, rows_at
+
+
+def everybody(log):
+    accounts = np.arange(log.n_accounts)
+    return Group(
+        clusters=(), rows=np.arange(len(log.account)), candidates=accounts, confidence=np.ones(len(accounts))
+    )
+
+
+def test_a_repeat_is_a_text_that_two_accounts_sent():
+    log = traffic(*rows_at([("a", 1, 7), ("a", 2, 7), ("b", 3, 8), ("c", 4, 8), ("c", 5, 9)]))
+    assert repeated(log).tolist() == [0, 0, 1, 1, 0]
+
+
+def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
+    log = traffic(*rows_at([(f"a{i % 30}", i % 160, i % 12) for i in range(600)]))
+    assert question_bank(log, everybody(log), repeated(log)).direction is Direction.NEUTRAL
+
+
+def test_a_harvest_without_a_repeat_is_no_question_bank():
+    log = traffic(*rows_at([(f"a{i % 30}", i % 160, i) for i in range(600)]))
+    assert question_bank(log, everybody(log), repeated(log)).direction is Direction.FOR
+
+
+def test_in_a_log_of_free_text_repeats_say_nothing():
+    log = traffic(*rows_at([(f"a{i % 30}", i % 160, i) for i in range(600)]))
+    finding = repeats(log, everybody(log), repeated(log))
+    assert (finding.status, finding.log_e) == (Status.NOT_TESTED, None)
+
+
+@pytest.mark.parametrize(("hours", "direction"), [("flat", Direction.FOR), ("people", Direction.NEUTRAL)])
+def test_only_a_group_that_never_sleeps_is_round_the_clock(hours, direction):
+    if hours == "flat":
+        log = traffic(*plant(1, [("a", 40, "even", "flat", range(5))]))
+    else:
+        rng = np.random.default_rng(0)
+        log = traffic(*rows_at([(f"a{i % 40}", 24 * (i % 7) + rng.integers(8, 18), i) for i in range(900)]))
+    assert round_clock(log, everybody(log)).direction is direction
+
+
+def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst_by_themselves():
+    rng = np.random.default_rng(3)
+    turns = [(f"a{hour % 40:02}", hour, 12 * hour + k) for hour in range(168) for k in range(12)]
+    alone = [
+        (f"a{i % 40:02}", slot, 12 * i + k)
+        for i, slot in enumerate(rng.integers(0, 168, 168))
+        for k in range(12)
+    ]
+    assert constant_total_of(turns).direction is Direction.FOR
+    assert constant_total_of(alone).direction is not Direction.FOR
+
+
+def constant_total_of(events):
+    log = traffic(*rows_at(events))
+    return constant_total(log, everybody(log))
+
+
+def test_accounts_that_send_one_at_a_time_take_no_turns():
+    finding = constant_total_of([(f"a{i % 40}", i % 168, i) for i in range(168 * 3)])
+    assert finding.status is Status.NOT_TESTED
+
+
+def test_a_hidden_side_costs_a_factor_of_two_and_no_side_decides_alone():
+    assert log_e_value(-1e6) == pytest.approx(np.log(0.5))
+    assert log_e_value(1e6) == MOST
+    assert log_e_value(0.0) == pytest.approx(0.0)
+
+
+def test_the_mean_e_value_over_people_is_at_most_one():
+    from campaigns.evidence.rhythm import rhythm
+    from campaigns.evidence.tasks import shared_tasks
+    from campaigns.people import people
+
+    ratios = []
+    for seed in range(12):
+        log = traffic(*plant(seed, [("p", 300, "heavy", "people", range(30))]))
+        topics = log.clusters["full"]
+        law = people(log, topics, 0)
+        for chosen in np.array_split(np.random.default_rng(seed).permutation(log.n_accounts), 10):
+            candidates = np.sort(chosen)
+            rows = np.flatnonzero(np.isin(log.account, candidates))
+            group = Group(clusters=(), rows=rows, candidates=candidates, confidence=np.ones(len(candidates)))
+            ratios.append([rhythm(log, group, law).log_e, shared_tasks(log, group, law, topics).log_e])
+    assert (np.exp(np.array(ratios)).mean(axis=0) <= 1).all()
+
+
+def test_ids_and_tables_do_not_depend_on_the_order_of_the_rows():
+    rows, accounts = plant(5, [("hydra", 20, "even", "flat", range(4))])
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1)
+    assert campaign_ids(rows, accounts) == campaign_ids(shuffled, accounts)
+
+
+def campaign_ids(rows: pl.DataFrame, accounts: pl.DataFrame):
+    from campaigns.judge import JudgeSettings, judge
+    from campaigns.records import campaign_id
+
+    log = traffic(rows, accounts)
+    texts = pl.Series("text", [f"ask {i}" for i in range(rows.height)])
+    cases = judge(log, log.clusters["full"], texts, np.full(log.n_accounts, -1), JudgeSettings(), 0)
+    return sorted(campaign_id(log, case) for case in cases)
