@@ -2,8 +2,8 @@
 
 HydrascopeError
 ├── InputError     stop: the call or the input is at fault (exit code 2)
-├── StageFailed    look, then call again: the run resumes at that stage (exit code 1)
-└── StorageError   try again later: a disk is full, a store does not answer (exit code 1)
+└── StageError     look, then call again: the run resumes at that stage (exit code 1)
+    └── StorageError   a disk is full, a store does not answer: trying again later can help
 """
 
 
@@ -15,7 +15,7 @@ class InputError(HydrascopeError):
     """The call or the input is at fault: nothing was written, calling again changes nothing."""
 
 
-class StageFailed(HydrascopeError):
+class StageError(HydrascopeError):
     """A stage failed; the stages before it are kept, and a second call resumes there."""
 
     def __init__(self, stage: str, reason: str) -> None:
@@ -27,5 +27,5 @@ class StageFailed(HydrascopeError):
         return type(self), (self.stage, self.reason)
 
 
-class StorageError(HydrascopeError):
-    """Files could not be written or read for a reason that may pass; trying again can help."""
+class StorageError(StageError):
+    """A stage could not write or read files for a reason that may pass."""

@@ -214,11 +214,15 @@ def _keep(usable: pl.DataFrame, settings: SampleSettings, aside: Counter[str]) -
     return kept.drop("n").join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
 
 
-def _accounts(spool: Path, repeated: pl.Series, kept: pl.DataFrame, optional: tuple[str, ...]) -> pl.DataFrame:
+def _accounts(
+    spool: Path, repeated: pl.Series, kept: pl.DataFrame, optional: tuple[str, ...]
+) -> pl.DataFrame:
     """Return a row an account over the whole window, by streaming over the spool."""
     rows = pl.scan_parquet(spool).with_row_index("n")
     rows = rows.join(pl.LazyFrame({"n": repeated.cast(pl.UInt32)}), on="n", how="anti")
-    often = rows.group_by("text").len().filter(pl.col("len") > 1).select("text", often=pl.lit(1, dtype=pl.UInt32))
+    often = (
+        rows.group_by("text").len().filter(pl.col("len") > 1).select("text", often=pl.lit(1, dtype=pl.UInt32))
+    )
     rows = rows.join(often, on="text", how="left")
     hour = pl.col("timestamp") // HOUR
     whole = rows.group_by("account_id").agg(
@@ -272,11 +276,14 @@ def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame,
     rows = rows.join(numbers, on="prompt", how="left", maintain_order="left").drop("prompt")
     times = [name for name in ("timestamp", "account_created") if name in rows.columns]
     rows = rows.with_columns(
-        pl.col(times).cast(pl.Datetime("us", "UTC")), pl.Series("held_out", held_out(rows["request_id"], seed))
+        pl.col(times).cast(pl.Datetime("us", "UTC")),
+        pl.Series("held_out", held_out(rows["request_id"], seed)),
     )
     return rows, texts
 
 
 def moment(microseconds: int) -> datetime:
     """Return microseconds since 1970 as a UTC time."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
+        microsecond=microseconds % 1_000_000
+    )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +120,12 @@ def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Digest a file's content; of a remote file, what its store says identifies the content."""
     if not isinstance(fs, fsspec.implementations.local.LocalFileSystem):
         return hashlib.blake2b(str(fs.checksum(path)).encode(), digest_size=16).hexdigest()
+    facts = Path(path).stat()
+    return _digest_once(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest_once(path: str, size: int, changed: int) -> str:
     return file_digest(Path(path))
 
 
@@ -135,7 +142,9 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
         name = names.get(column, column)
         if name not in schema.names:
             if column in REQUIRED or column in names:
-                asked = f"{name!r} (the setting columns maps {column} to it)" if column in names else f"{name!r}"
+                asked = (
+                    f"{name!r} (the setting columns maps {column} to it)" if column in names else f"{name!r}"
+                )
                 raise InputError(f"{path} has no column {asked}; it has {', '.join(schema.names)}")
             continue
         kind = schema.field(name).type
@@ -225,8 +234,10 @@ def _outside(meta: Any, schema: pa.Schema, time: str, window: tuple[int | None, 
         low, high = (_microseconds(pa.array([value], type=kind))[0] for value in (stats.min, stats.max))
     except (pa.ArrowException, TypeError, ValueError):
         return False
-    return low is not None and high is not None and (
-        (start is not None and high < start) or (end is not None and low >= end)
+    return (
+        low is not None
+        and high is not None
+        and ((start is not None and high < start) or (end is not None and low >= end))
     )
 
 

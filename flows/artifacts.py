@@ -1,0 +1,91 @@
+"""What a run leaves in the Prefect UI: progress, the campaigns, a summary, a link, an event a campaign."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.events import emit_event
+
+from flows.run import Counts
+
+REPORTED = "hydrascope.campaign.reported"
+ROWS_AT_MOST = 50
+# Share of the work that is done when a stage is, measured on 50,000 requests.
+DONE_AFTER = {
+    "sample": 5, "views": 15, "fit": 30, "embed": 40, "neighbours": 65, "cluster": 75, "link": 85,
+    "evidence": 95, "report": 97, "publish": 100,
+}  # fmt: skip
+
+
+class ProgressArtifact:
+    """One progress bar a run, moved when a stage is done."""
+
+    def __init__(self) -> None:
+        made = create_progress_artifact(progress=0.0, key="detect-progress", description="Stages done")
+        self.id: UUID = made
+        self.shown = 0.0
+
+    def __call__(self, stage: str, part: str, counts: Counts) -> None:
+        """Move the bar to where the stage leaves it."""
+        progress = float(DONE_AFTER[stage])
+        if progress > self.shown:
+            self.shown = progress
+            update_progress_artifact(self.id, progress=progress, description=f"{stage} done")
+
+
+def tell(run_dir: Path) -> None:
+    """Leave the campaigns and the summary of a published run in the UI. No prompt text, no account names."""
+    found = pl.read_parquet(run_dir / "campaigns.parquet").filter(pl.col("reported")).sort("rank")
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    rows = [_row(c) for c in found.head(ROWS_AT_MOST).iter_rows(named=True)]
+    create_table_artifact(rows, key="campaigns", description=f"{found.height} campaigns reported")
+    create_markdown_artifact(summary(manifest), key="summary")
+    create_link_artifact((run_dir / "report.html").as_uri(), link_text="report.html", key="report")
+    for row in rows:
+        emit_event(
+            REPORTED,
+            resource={
+                "prefect.resource.id": f"hydrascope.campaign.{row['campaign']}",
+                "prefect.resource.name": f"{row['accounts']} accounts, {row['capability']}",
+            },
+            payload=row | {"run_id": manifest["run_id"], "window_start": manifest["window_start"]},
+        )
+
+
+def _row(campaign: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "rank": campaign["rank"],
+        "campaign": campaign["campaign_id"],
+        "accounts": campaign["n_accounts"],
+        "requests": round(campaign["estimated_prompts"]),
+        "capability": campaign["capability"],
+        "level": float(f"{campaign['q_value']:.2g}"),
+        "first seen": campaign["first_seen"].isoformat(timespec="minutes"),
+        "last seen": campaign["last_seen"].isoformat(timespec="minutes"),
+    }
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """Return what went in, what was kept and what a run took, as Markdown."""
+    rows, seconds = manifest["rows"], manifest["seconds"]
+    lines = [
+        f"## {manifest['window_start'][:10]}: {manifest['campaigns']['reported']} reported",
+        f"{manifest['campaigns']['judged']} linked groups judged. Run `{manifest['run_id']}`.",
+        "", "| requests | |", "|---|---:|",
+        f"| in the window | {rows['in']:,} |",
+        f"| kept | {rows['kept']:,} |",
+        *(f"| set aside: {why.replace('_', ' ')} | {n:,} |" for why, n in rows["set_aside"].items()),
+        f"| outside the window | {rows['outside_window']:,} |",
+        "", "| stage | seconds |", "|---|---:|",
+        *(f"| {stage} | {took:,.1f} |" for stage, took in seconds.items()),
+    ]  # fmt: skip
+    return "\n".join(lines)

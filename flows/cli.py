@@ -1,0 +1,245 @@
+"""The command line. Heavy libraries are imported by the commands that need them: --help answers at once."""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from flows.errors import HydrascopeError, InputError
+
+if TYPE_CHECKING:
+    from flows.run import Run
+
+app = App(
+    name="hydrascope",
+    help="Find groups of accounts that work together to extract a language model's capabilities.",
+    version_flags=[],
+)
+out = Console()
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a stage failed, 2 the call or the input is at fault."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _fail(str(error), 2)
+    except InputError as error:
+        _fail(str(error), 2)
+    except HydrascopeError as error:
+        _fail(f"{error}; the same call again resumes there", 1)
+    except KeyboardInterrupt:
+        _fail("stopped; the same call again resumes", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _fail(reason: str, code: int) -> None:
+    err.print(f"hydrascope: {' '.join(reason.split())}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+@app.command
+def simulate(
+    folder: Path,
+    /,
+    *,
+    prompts: Path | None = None,
+    accounts: int = 4000,
+    days: int = 7,
+    seed: int = 0,
+    start: str = "2026-06-01",
+    campaigns: str | None = None,
+    decoys: str | None = None,
+) -> None:
+    """Make a prompt log with truth, to try the detector on.
+
+    Parameters
+    ----------
+    folder
+        Where traffic.parquet and truth/truth.parquet are written.
+    prompts
+        Parquet of prompts (prompt, family, role) to draw texts from; without it the project's own generator.
+    accounts
+        Ordinary accounts.
+    days
+        Length of the log.
+    seed
+        Seed of every random draw.
+    start
+        First day, UTC.
+    campaigns
+        Names of campaigns, with commas between; "none" for none.
+    decoys
+        Names of innocent look-alikes, with commas between; "none" for none.
+    """
+    from flows.simulate import write_simulation
+
+    asked = {"campaigns": campaigns, "decoys": decoys}
+    names = {k: () if v == "none" else tuple(v.split(",")) for k, v in asked.items() if v is not None}
+    rows = write_simulation(
+        folder, prompts, {"accounts": accounts, "days": days, "seed": seed, "start": start, **names}
+    )
+    out.print(f"{rows:,} requests in {folder / 'traffic.parquet'}", soft_wrap=True)
+
+
+@app.command
+def detect(
+    log: str,
+    /,
+    *,
+    output: Path,
+    config: Path | None = None,
+    encoder: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    sample: Annotated[int | None, Parameter(name="--sample")] = None,
+    seed: int | None = None,
+    enforcement: Path | None = None,
+    plain: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Find the campaigns in a prompt log.
+
+    Parameters
+    ----------
+    log
+        A Parquet file, a folder, a glob or a Hive-partitioned dataset; a path or an fsspec URL.
+    output
+        Where runs are published.
+    config
+        Settings, as TOML, YAML or JSON.
+    encoder
+        A SentenceTransformer by name or folder, in place of one fitted to the log.
+    start
+        Begin of the window, a day or a time, UTC; without it the day of the first request.
+    end
+        End of the window, not included.
+    sample
+        Most requests to look at.
+    seed
+        Seed of every random choice.
+    enforcement
+        Parquet of bans and limits: account_id, timestamp, action.
+    plain
+        Run the same stages with no orchestrator.
+    """
+    from flows.run import open_run
+    from flows.settings import read_settings
+
+    _log_to_stderr()
+    settings = read_settings(
+        config, encoder=encoder, seed=seed, sample={"budget": sample} if sample else None
+    )
+    window = (_moment(start, "--start"), _moment(end, "--end"))
+    run = open_run(log, output, settings, window, enforcement)
+    run_dir = _complete(run) if plain else _orchestrate(run)
+    _show(run_dir)
+
+
+def _complete(run: "Run") -> Path:
+    from flows.console import Progress
+    from flows.pipeline import complete, plain
+
+    return complete(run, plain(Progress(err)))
+
+
+def _orchestrate(run: "Run") -> Path:
+    from flows.console import Progress
+    from flows.server import orchestrated
+
+    with orchestrated(err):
+        from flows.detect import detect_run
+
+        return detect_run(run, Progress(err))
+
+
+def _show(run_dir: Path) -> None:
+    from flows.console import campaign_table
+
+    out.print(campaign_table(run_dir))
+    out.print(f"run     {run_dir}", soft_wrap=True)
+    out.print(f"report  {run_dir / 'report.html'}", soft_wrap=True)
+
+
+@app.command
+def evaluate(
+    run_dir: Path, /, *, truth: Path, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+) -> None:
+    """Compare a run over a simulated log with the truth.
+
+    Parameters
+    ----------
+    run_dir
+        The folder of a run.
+    truth
+        Parquet of account_id and kind, as simulate writes it.
+    as_json
+        Print all numbers as JSON.
+    """
+    from flows.console import score_of, score_table
+
+    score = score_of(_run_dir(run_dir), truth)
+    if as_json:
+        sys.stdout.write(json.dumps(score.as_dict(), indent=1) + "\n")
+    else:
+        out.print(score_table(score))
+
+
+@app.command
+def show(run_dir: Path, campaign: str | None = None, /) -> None:
+    """Show the campaigns of a run, or one of them.
+
+    Parameters
+    ----------
+    run_dir
+        The folder of a run.
+    campaign
+        The id of a campaign.
+    """
+    from flows.console import campaign_table, case_view
+
+    folder = _run_dir(run_dir)
+    if campaign is None:
+        out.print(campaign_table(folder))
+        return
+    parts = case_view(folder, campaign)
+    if not parts:
+        raise InputError(f"{folder} has no campaign {campaign!r}")
+    for part in parts:
+        out.print(part)
+
+
+def _run_dir(folder: Path) -> Path:
+    """Return the folder of a run; an output folder stands for its newest run."""
+    latest = folder / "latest.json"
+    if latest.is_file():
+        folder = folder / json.loads(latest.read_text())["run_dir"]
+    if not (folder / "campaigns.parquet").is_file():
+        raise InputError(f"{folder} is not the folder of a run: it has no campaigns.parquet")
+    return folder
+
+
+def _moment(text: str | None, option: str) -> int | None:
+    """Read a day or a time as microseconds UTC; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: expected a day or a time such as 2026-06-01T12:00") from None
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+
+
+def _log_to_stderr() -> None:
+    """Show warnings; HYDRASCOPE_LOG=INFO shows a line a stage with all counts."""
+    level = os.environ.get("HYDRASCOPE_LOG", "WARNING").upper()
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,162 @@
+"""The flow: log -> sample -> views -> fit -> embed -> neighbours -> cluster -> link -> evidence -> publish.
+
+Order and names only. The order is flows/pipeline.py, which `--plain` runs as well; here each stage, or part of
+one, is a task that is told a path and does what flows/stages.py says. A task that finds its work done is over.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prefect import Task, flow, get_client, task
+from prefect.futures import wait
+from prefect.runtime import flow_run
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import stages
+from flows.artifacts import ProgressArtifact, tell
+from flows.errors import InputError, StorageError
+from flows.pipeline import complete
+from flows.publish import day, publish
+from flows.report import report
+from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
+from flows.sample import moment
+from flows.settings import DetectSettings
+
+Told = Callable[[str, str, Counts], None]
+_listeners: list[Told] = []  # who else is told of a stage, in this process: the command line
+
+
+def _may_pass(task: Task[Any, Any], run: Any, state: State[Any]) -> bool:  # noqa: ANN401  (Prefect's form)
+    """Tell whether trying again can help: only when files could not be reached."""
+    return isinstance(state.result(raise_on_failure=False), StorageError)
+
+
+def _task(stage: StageFunction) -> Task[[Path, str], Counts]:
+    """Make a task of a stage: it reads the run from its folder and does a part of the stage."""
+
+    def do(folder: Path, part: str) -> Counts:
+        return perform(stage, load_run(folder), part)
+
+    return task(
+        do,
+        name=stage.__name__,
+        description=stage.__doc__,
+        retries=3,
+        retry_delay_seconds=[2, 10, 60],
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_may_pass,
+    )
+
+
+TASKS = {
+    stage.__name__: _task(stage)
+    for stage in (
+        stages.sample, stages.views, stages.fit, stages.embed, stages.neighbours, stages.cluster,
+        stages.link, stages.evidence, report, publish,
+    )
+}  # fmt: skip
+
+
+class Tasks:
+    """Does stages as Prefect tasks, the parts of one at the same time, as many as the settings say."""
+
+    def __init__(self, told: Sequence[Told]) -> None:
+        self.told = told
+
+    def __call__(self, stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
+        """Do a stage; a failed part raises its error once the others at work are over."""
+        name, workers = stage.__name__, run.settings.work.workers
+        for i in range(0, len(parts), workers):
+            some = parts[i : i + workers]
+            futures = [
+                TASKS[name].with_options(task_run_name=f"{name} {part}".strip()).submit(run.folder, part)
+                for part in some
+            ]
+            wait(futures)
+            for part, future in zip(some, futures, strict=True):
+                counts = future.result()
+                for told in self.told:
+                    told(name, part, counts)
+        if stage is stages.sample:
+            _rename(f"detect {day((run.done('sample') or {})['start'])}")
+
+
+def _rename(name: str) -> None:
+    """Name the flow run by the window, once the log has told it."""
+    if flow_run.name != name:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, name=name)
+
+
+def closed_day(now: datetime, zone: str) -> tuple[int, int]:
+    """Return the last whole day before `now` in a time zone, in microseconds UTC, the end not included."""
+    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    before = (midnight - timedelta(hours=12)).replace(hour=0)  # days of 23 and 25 hours as well
+    return _microseconds(before), _microseconds(midnight)
+
+
+def _microseconds(moment: datetime) -> int:
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+
+
+def _flow_run_name() -> str:
+    asked = flow_run.parameters
+    if asked.get("zone"):
+        return f"detect {day(closed_day(flow_run.scheduled_start_time, asked['zone'])[0])}"
+    start = asked.get("start")
+    return f"detect {str(start)[:10]}" if start else f"detect {Path(asked['log']).name}"
+
+
+@flow(
+    name="detect",
+    flow_run_name=_flow_run_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=64),  # Tasks submits no more than the settings say
+)
+def detect(
+    log: str,
+    output: Path,
+    settings: DetectSettings = DetectSettings(),  # noqa: B008  (frozen)
+    start: datetime | None = None,
+    end: datetime | None = None,
+    zone: str | None = None,
+    enforcement: Path | None = None,
+) -> Path:
+    """Find the campaigns in a prompt log and publish them.
+
+    Args:
+        log: A Parquet file, a folder, a glob or a Hive-partitioned dataset; a path or an fsspec URL.
+        output: Where runs are published.
+        settings: What shapes the run.
+        start: Begin of the window; without a zone it is UTC.
+        end: End of the window, not included.
+        zone: For a schedule, a time zone such as Europe/Berlin: the window is the day that had closed there
+            when the run was due, however late it starts.
+        enforcement: Parquet of bans and limits.
+    """
+    if zone and (start or end):
+        raise InputError("zone asks for the day that has closed, start and end for another window")
+    window = (
+        closed_day(flow_run.scheduled_start_time, zone)
+        if zone
+        else (_microseconds(start) if start else None, _microseconds(end) if end else None)
+    )
+    run = open_run(log, output, settings, window, enforcement)
+    run_dir = complete(run, Tasks([*_listeners, ProgressArtifact()]))
+    tell(run_dir)
+    return run_dir
+
+
+def detect_run(run: Run, told: Told) -> Path:
+    """Run the flow for a request that is checked already, in this process, telling of each stage as it is done."""
+    start, end = (moment(bound) if bound is not None else None for bound in run.window)
+    bans = Path(run.enforcement["path"]) if run.enforcement else None
+    _listeners.append(told)
+    try:
+        return detect(run.source.url, run.output, run.settings, start, end, None, bans)
+    finally:
+        _listeners.remove(told)

@@ -1,0 +1,66 @@
+"""The order of the stages, written once: what runs them, plain calls or Prefect tasks, is the caller's."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from flows import stages
+from flows.errors import InputError
+from flows.publish import publish, published
+from flows.report import report
+from flows.run import Counts, Run, StageFunction, begin, locked, perform, sweep
+from flows.stages import shard_bounds
+
+
+class Do(Protocol):
+    """Does a stage in parts, all of them before it returns; parts may be worked on at the same time."""
+
+    def __call__(self, stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
+        """Raise StageError, or InputError for what the log turned out to be, when a part fails."""
+
+
+def pipeline(run: Run, do: Do) -> Path:
+    """Take a run from the log to its published folder, and return that."""
+    begin(run)
+    views = [str(view) for view in run.settings.views]
+    do(stages.sample, run)
+    if (run.done("sample") or {})["kept"]:
+        do(stages.views, run, views)
+        do(stages.fit, run)
+        do(stages.embed, run, [f"{view}/{i}" for view in views for i in range(len(shard_bounds(run, view)))])
+        do(stages.neighbours, run, views)
+        do(stages.cluster, run, views)
+        do(stages.link, run)
+    do(stages.evidence, run)
+    do(report, run)
+    do(publish, run)
+    return run.output / str((run.done("publish") or {})["run_dir"])
+
+
+def complete(run: Run, do: Do) -> Path:
+    """Return the published folder of a run: as it is there, or after the stages that are left.
+
+    Waits while another process works at the same request. Whatever an InputError leaves behind is removed.
+    """
+    with locked(run):
+        there = published(run)
+        if there is None:
+            sweep(run.output, run.settings.work.keep_days)
+            try:
+                there = pipeline(run, do)
+            except InputError:
+                shutil.rmtree(run.folder, ignore_errors=True)
+                raise
+        shutil.rmtree(run.folder, ignore_errors=True)
+    return there
+
+
+def plain(report_done: Callable[[str, str, Counts], None] = lambda stage, part, counts: None) -> Do:
+    """Return what does the parts of a stage one after the other, with no orchestrator."""
+
+    def do(stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
+        for part in parts:
+            report_done(stage.__name__, part, perform(stage, run, part))
+
+    return do

@@ -1,0 +1,176 @@
+"""Putting a finished run where readers look: complete, or not there at all.
+
+The folder is made beside and renamed; earlier runs of the same day then move to superseded/; latest.json is
+swapped in last. A kill between any two of these steps is mended by the next run in this output (`settle`).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from flows.run import STAGING, Counts, Run, remember_encoder, write_atomically
+from flows.source import OPTIONAL
+from flows.versions import versions
+
+ORDER = ("sample", "views", "fit", "embed", "neighbours", "cluster", "link", "evidence", "report")
+
+
+def publish(run: Run, part: str, out: Path) -> Counts:
+    """Move the run's tables and report to OUTPUT/date=…/run_id=…, and point latest.json at it."""
+    sampled = run.done("sample") or {}
+    date = day(sampled["start"])
+    target = f"date={date}/run_id={run.run_id}"
+    result = out / "result"
+    result.mkdir()
+    for file in [*run.place("evidence").glob("*.parquet"), *run.place("report").glob("*.html")]:
+        _link(file, result / file.name)
+    (result / "manifest.json").write_text(json.dumps(manifest(run), indent=1, sort_keys=True))
+    for file in result.iterdir():
+        _sync(file)
+    fitted = run.done("fit") or {}
+    if fitted.get("fitted"):
+        remember_encoder(run, fitted["identity"])
+    with _publishing(run.output):
+        journal = run.output / STAGING / "publishing.json"
+        write_atomically(journal, json.dumps({"date": date, "run_id": run.run_id}))
+        if not (run.output / target).exists():
+            (run.output / f"date={date}").mkdir(exist_ok=True)
+            os.replace(result, run.output / target)
+        _settle(run.output)
+    return {"run_dir": target}
+
+
+def published(run: Run) -> Path | None:
+    """Return the folder of this very run, where it is published already."""
+    settle(run.output)
+    found = sorted(run.output.glob(f"date=*/run_id={run.run_id}"))
+    return found[0] if found else None
+
+
+def settle(output: Path) -> None:
+    """Finish a publication that was cut off between its steps."""
+    if (output / STAGING / "publishing.json").exists():
+        with _publishing(output):
+            _settle(output)
+
+
+def _settle(output: Path) -> None:
+    """Move earlier runs of the day aside and point latest.json at the newest window."""
+    journal = output / STAGING / "publishing.json"
+    try:
+        asked = json.loads(journal.read_text())
+    except FileNotFoundError:
+        return
+    date, run_id = asked["date"], asked["run_id"]
+    if (output / f"date={date}" / f"run_id={run_id}").exists():
+        for other in (output / f"date={date}").glob("run_id=*"):
+            if other.name != f"run_id={run_id}":
+                _supersede(output, other)
+        current = _current(output) | {date: run_id}
+        newest = max(current)
+        latest = {
+            "run_dir": f"date={newest}/run_id={current[newest]}",
+            "current": dict(sorted(current.items())),
+        }
+        write_atomically(output / "latest.json", json.dumps(latest, indent=1))
+    journal.unlink()
+
+
+def _current(output: Path) -> dict[str, str]:
+    """Return the published run of each day, from latest.json, as far as the folders are there."""
+    try:
+        known = json.loads((output / "latest.json").read_text())["current"]
+    except (FileNotFoundError, ValueError, KeyError):
+        known = {}
+    return {date: run for date, run in known.items() if (output / f"date={date}" / f"run_id={run}").exists()}
+
+
+def _supersede(output: Path, run: Path) -> None:
+    place = output / "superseded" / run.parent.name / run.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)  # an older copy of the same run
+    os.replace(run, place)
+
+
+def manifest(run: Run) -> dict[str, Any]:
+    """Return what is recorded of a run besides its tables."""
+    sampled, found, fitted = run.done("sample") or {}, run.done("evidence") or {}, run.done("fit") or {}
+    seconds = {stage: round(sum(c["seconds"] for c in parts(run, stage)), 3) for stage in ORDER}
+    return {
+        "run_id": run.run_id,
+        "status": "no_rows" if not sampled["in"] else "complete",
+        "no_rows": not sampled["in"],
+        "window_start": instant(sampled["start"]),
+        "window_end": instant(sampled["end"]),
+        "inputs": {
+            "log": run.source.url,
+            "files": len(run.source.files),
+            "rows": run.source.n_rows,
+            "digests": run.source.digests,
+            "absent_columns": [name for name in OPTIONAL if name not in run.source.columns],
+            "enforcement": run.enforcement,
+        },
+        "prior": run.prior,
+        "prior_digest": run.prior_digest,
+        "settings": run.settings.model_dump(mode="json"),
+        "seed": run.settings.seed,
+        "versions": versions(),
+        "encoder": {"identity": fitted.get("identity"), "fitted": run.encoder is None},
+        "rows": {
+            "read": sampled["read"],
+            "outside_window": sampled["outside_window"],
+            "in": sampled["in"],
+            "kept": sampled["kept"],
+            "set_aside": sampled["set_aside"],
+        },
+        "campaigns": {"judged": found.get("campaigns", 0), "reported": found.get("reported", 0)},
+        "seconds": seconds,
+        "neighbours": {c["part"]: {k: c[k] for k in ("index", "recall")} for c in parts(run, "neighbours")},
+        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def parts(run: Run, stage: str) -> Iterator[Counts]:
+    """Yield what each finished part of a stage counted, by name of the part."""
+    for done in sorted(run.place(stage).glob("**/done.json")):
+        name = done.parent.relative_to(run.place(stage)).as_posix()
+        yield json.loads(done.read_text()) | {"part": "" if name == "." else name}
+
+
+def day(microseconds: int) -> str:
+    """Return the day of a time, as in date=…."""
+    return instant(microseconds)[:10]
+
+
+def instant(microseconds: int) -> str:
+    """Return a time in ISO 8601, UTC."""
+    from flows.sample import moment
+
+    return moment(microseconds).isoformat()
+
+
+@contextmanager
+def _publishing(output: Path) -> Iterator[None]:
+    """Let one process at a time change what readers of this output see."""
+    with FileLock(output / STAGING / "publishing.lock"):
+        yield
+
+
+def _link(file: Path, place: Path) -> None:
+    """Put a file in a second place without writing it again, where the disk can."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())

@@ -1,0 +1,210 @@
+"""From stage files to the tables of a run: judge the groups, word them, and write."""
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from campaigns.judge import Case, judge
+from campaigns.records import Record, Wording, records
+from campaigns.traffic import Traffic, traffic
+from campaigns.vocabulary import ExemplarKind
+from embeddings.describe import describe, template
+from embeddings.views import View
+from flows import tables
+from flows.redact import redact
+from flows.run import Counts, Run
+from flows.stages import vectors_of, window_of
+
+TEMPLATE_TEXTS = 300
+
+ClusterIds = dict[tuple[str, int], str]
+
+
+class Inputs(NamedTuple):
+    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by text number."""
+
+    log: Traffic
+    texts: pl.DataFrame
+    vectors: NDArray[np.float32]
+    topics: NDArray[np.int64]
+    profiles: NDArray[np.int64]
+
+
+def write_results(run: Run, out: Path) -> Counts:
+    """Judge the linked groups of a run and write all its tables into `out`; return what was found."""
+    inputs = _read(run)
+    log = inputs.log
+    cases = judge(
+        log, inputs.topics, inputs.texts["text"], inputs.profiles, run.settings.judge, run.settings.seed
+    )
+    ids = cluster_ids(log, inputs.texts["text"])
+    found = records(log, cases, ids, _wordings(log, cases, inputs, run), window_of(run))
+    write = tables.write_records
+    write(out / "campaigns.parquet", found.campaigns, tables.CAMPAIGNS)
+    write(out / "campaign_accounts.parquet", found.accounts, tables.CAMPAIGN_ACCOUNTS)
+    write(out / "campaign_evidence.parquet", found.evidence, tables.CAMPAIGN_EVIDENCE)
+    write(out / "campaign_explanations.parquet", found.explanations, tables.CAMPAIGN_EXPLANATIONS)
+    names = [campaign["campaign_id"] for campaign in found.campaigns]
+    shown = _exemplars(names, cases, inputs, run)
+    write(out / "campaign_exemplars.parquet", shown, tables.CAMPAIGN_EXEMPLARS)
+    write(out / "clusters.parquet", _clusters(run, log, ids, found.campaigns), tables.CLUSTERS)
+    _write_prompts(run, log, ids, found.campaign_of_row, out)
+    return {"campaigns": len(cases), "reported": sum(case.reported for case in cases)}
+
+
+def write_nothing(run: Run, out: Path) -> Counts:
+    """Write the tables of a window without rows: all there, all empty."""
+    for name, schema in tables.TABLES.items():
+        tables.write_records(out / f"{name}.parquet", [], schema)
+    tables.write_records(out / "prompts.parquet", [], tables.prompts_schema(run.settings.views))
+    return {"campaigns": 0, "reported": 0}
+
+
+def _read(run: Run) -> Inputs:
+    place = run.place("link")
+    log = traffic(
+        pl.read_parquet(place / "rows.parquet"), pl.read_parquet(run.place("sample") / "accounts.parquet")
+    )
+    of_text = np.load(run.place("views", View.FULL) / "of_text.npy")
+    return Inputs(
+        log=log,
+        texts=pl.read_parquet(run.place("sample") / "texts.parquet"),
+        vectors=vectors_of(run, View.FULL)[of_text],
+        topics=np.load(place / "topics.npy"),
+        profiles=np.load(place / "profiles.npy"),
+    )
+
+
+def cluster_ids(log: Traffic, texts: pl.Series) -> ClusterIds:
+    """Mint an id for each (view, label) from the prompts in it: the same prompts give the same id."""
+    own = np.array([blake2b(text.encode(), digest_size=8).digest() for text in texts], dtype="S8")
+    text = log.rows["text"].to_numpy()
+    ids: ClusterIds = {}
+    for view, labels in log.clusters.items():
+        inside = np.flatnonzero(labels >= 0)
+        inside = inside[np.argsort(labels[inside], kind="stable")]
+        found, start = np.unique(labels[inside], return_index=True)
+        for label, rows in zip(
+            found.tolist(), np.split(inside, start[1:]) if len(found) else [], strict=True
+        ):
+            digest = blake2b(view.encode(), digest_size=8, person=b"cluster")
+            for one in sorted(own[np.unique(text[rows])].tolist()):
+                digest.update(one.ljust(8, b"\0"))
+            ids[view, label] = f"k{digest.hexdigest()}"
+    return ids
+
+
+def _texts_of(log: Traffic, case: Case) -> NDArray[np.int64]:
+    """Return the numbers of the distinct texts that the members of a case sent in it."""
+    rows = case.group.rows[np.isin(log.account[case.group.rows], case.group.members)]
+    return np.unique(log.rows["text"].to_numpy()[rows]).astype(np.int64)
+
+
+def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list[Wording]:
+    """Say of each case what its texts have in common, and which words stand out."""
+    label = np.full(inputs.texts.height, -1, dtype=np.int64)
+    members = [_texts_of(log, case) for case in cases]
+    for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
+        label[members[i]] = i
+    texts = inputs.texts["text"]
+    counts = inputs.texts["count"].to_numpy().astype(np.int64)
+    described = describe(texts.to_list(), counts, label, inputs.vectors, run.settings.describe)
+    keywords = {d.label: list(d.keywords) for d in described}
+    wordings = []
+    for i, numbers in enumerate(members):
+        even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
+        wordings.append(Wording(template(texts.gather(even).to_list()).text, keywords.get(i, [])))
+    return wordings
+
+
+def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
+    """Choose prompts that show each case: nearest its centre, halfway out, and farthest from it."""
+    out: list[Record] = []
+    text = inputs.log.rows["text"].to_numpy()
+    for name, case in zip(names, cases, strict=True):
+        rows = case.group.rows[np.isin(inputs.log.account[case.group.rows], case.group.members)]
+        rows = rows[np.unique(text[rows], return_index=True)[1]]  # one row a text, the first
+        points = inputs.vectors[text[rows]]
+        apart = 1 - points @ (points.mean(axis=0) if len(points) else np.zeros(points.shape[1]))
+        order = rows[np.lexsort((rows, apart))]
+        for kind, chosen in _kinds(order, run.settings.show.exemplars).items():
+            out += [_exemplar(name, kind, int(row), inputs, run) for row in chosen]
+    return out
+
+
+def _kinds(order: NDArray[np.int64], most: int) -> dict[ExemplarKind, NDArray[np.int64]]:
+    """Split rows, nearest the centre first, into the kinds of exemplars, no row twice."""
+    near, rest = order[:most], order[most:]
+    far = rest[max(len(rest) - most, 0) :]
+    between = rest[: len(rest) - len(far)]
+    middle = len(between) // 2
+    return {
+        ExemplarKind.MEDOID: near,
+        ExemplarKind.BOUNDARY: between[middle : middle + most],
+        ExemplarKind.ATYPICAL: far,
+    }
+
+
+def _exemplar(name: str, kind: ExemplarKind, row: int, inputs: Inputs, run: Run) -> Record:
+    found = inputs.log.rows.row(row, named=True)
+    return {
+        "campaign_id": name,
+        "request_id": found["request_id"],
+        "account_id": found["account_id"],
+        "timestamp": found["timestamp"],
+        "kind": str(kind),
+        "prompt": redact(inputs.texts["text"][found["text"]], run.settings.show),
+    }
+
+
+def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) -> list[Record]:
+    """Return a row a cluster, of every view, in order of view and label."""
+    of_cluster: dict[str, str] = {}
+    for campaign in campaigns:
+        for cluster in campaign["cluster_ids"]:
+            of_cluster.setdefault(cluster, campaign["campaign_id"])
+    out = []
+    for view, labels in log.clusters.items():
+        place = run.place("cluster", view)
+        words = {word["label"]: word for word in json.loads((place / "words.json").read_text())}
+        strengths = _mean_strengths(place)
+        frame = pl.DataFrame({"label": labels, "account": log.account}).filter(pl.col("label") >= 0)
+        sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
+        for label, n_prompts, n_accounts in sizes.iter_rows():
+            said: Mapping[str, Any] = words.get(label, {})
+            out.append(
+                {
+                    "cluster_id": ids[view, label],
+                    "view": view,
+                    "n_prompts": n_prompts,
+                    "n_accounts": n_accounts,
+                    "template": said.get("template"),
+                    "keywords": said.get("keywords", []),
+                    "strength": strengths[label],
+                    "campaign_id": of_cluster.get(ids[view, label]),
+                }
+            )
+    return out
+
+
+def _mean_strengths(place: Path) -> NDArray[np.float64]:
+    labels, strengths = np.load(place / "labels.npy"), np.load(place / "strengths.npy")
+    inside = labels >= 0
+    n = np.bincount(labels[inside])
+    return np.bincount(labels[inside], weights=strengths[inside]) / np.maximum(n, 1)
+
+
+def _write_prompts(run: Run, log: Traffic, ids: ClusterIds, campaign: pl.Series, out: Path) -> None:
+    frame = log.rows.select("request_id", "account_id", "timestamp", "weight")
+    for view, labels in log.clusters.items():
+        names = [ids.get((view, label)) for label in range(int(labels.max(initial=-1)) + 1)]
+        lookup = pl.Series(f"cluster_{view}", [*names, None], dtype=pl.String)
+        frame = frame.with_columns(lookup.gather(np.where(labels < 0, len(names), labels)))
+    frame = frame.with_columns(campaign.alias("campaign_id"))
+    tables.write_frame(out / "prompts.parquet", frame, tables.prompts_schema(run.settings.views))

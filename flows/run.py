@@ -1,0 +1,287 @@
+"""A run on disk: what was asked, which stages are finished, and where their files lie.
+
+OUTPUT/.staging/<request>/request.json   what was asked, with the prior state found then
+OUTPUT/.staging/<request>/<stage>[/<part>]/…   a finished stage; unfinished ones end in .tmp
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
+
+from embeddings.encoders import EncoderSettings
+from embeddings.errors import EncoderUnavailable
+from flows.errors import HydrascopeError, InputError, StageError, StorageError
+from flows.sample import Window
+from flows.settings import FITTED, DetectSettings
+from flows.source import Source, file_digest, open_source
+from flows.versions import STAGES, own_version
+
+logger = logging.getLogger(__name__)
+STAGING = ".staging"
+PASSING = (OSError, MemoryError)
+Counts = dict[str, Any]
+StageFunction = Callable[["Run", str, Path], Counts]
+
+
+class Run(BaseModel):
+    """One request and its place on disk. Small: it is what tasks are told.
+
+    window: microseconds, None where the log decides. prior: what of earlier runs this one builds on; encoder:
+    the identity of a named encoder, None for a fitted one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: Path
+    request: str
+    run_id: str
+    settings: DetectSettings
+    source: Source
+    window: tuple[int | None, int | None]
+    prior: dict[str, Any]
+    encoder: str | None = None
+    enforcement: dict[str, str] | None = None
+
+    @property
+    def prior_digest(self) -> str:
+        """A digest of the prior state."""
+        return _digest(self.prior)
+
+    @property
+    def folder(self) -> Path:
+        """The staging folder."""
+        return self.output / STAGING / self.request
+
+    def place(self, stage: str, part: str = "") -> Path:
+        """Return the folder of a finished stage or part; it exists if and only if that is finished."""
+        return self.folder / stage / part if part else self.folder / stage
+
+    def done(self, stage: str, part: str = "") -> Counts | None:
+        """Return what a finished stage counted, None when it is not finished."""
+        try:
+            found: Counts = json.loads((self.place(stage, part) / "done.json").read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
+
+def open_run(
+    log: str, output: Path, settings: DetectSettings, window: Window, enforcement: Path | None = None
+) -> Run:
+    """Check a request at the door and return its run, begun before or new; nothing is written by a refusal.
+
+    Raises InputError for input at fault and for an output that cannot be written.
+    """
+    start, end = window
+    if start is not None and end is not None and start >= end:
+        raise InputError(f"the window ends at {_day(end)}, which is not after its start at {_day(start)}")
+    source = open_source(_absolute(log), settings.columns)
+    encoder = None if settings.encoder == FITTED else _identity(settings.encoder, settings.encoding)
+    bans = _enforcement(enforcement) if enforcement else None
+    changing = settings.model_dump(mode="json", exclude={"work"})
+    base = _digest(
+        [STAGES, own_version(), source.digests, source.optional, changing, window, encoder, bans and bans["digest"]]
+    )  # fmt: skip
+    output = output.absolute()
+    _writable(output)
+    folder = output / STAGING / base
+    begun = _begun(folder)
+    if begun is not None:
+        shards = begun.settings.work.shards  # those that are finished were cut like this
+        work = settings.work.model_copy(update={"shards": shards})
+        return begun.model_copy(
+            update={"settings": settings.model_copy(update={"work": work}), "output": output}
+        )
+    prior = _prior(output, base, source, settings)
+    run = Run(
+        output=output, request=base, run_id=f"r{_digest([base, prior])}", settings=settings, source=source,
+        window=window, prior=prior, encoder=encoder, enforcement=bans,
+    )  # fmt: skip
+    return run
+
+
+def begin(run: Run) -> None:
+    """Write down what is asked, so that a second call finds it."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(run.folder / "request.json", run.model_dump_json(indent=1))
+
+
+def load_run(folder: Path) -> Run:
+    """Return the run of a staging folder."""
+    return Run.model_validate_json((folder / "request.json").read_bytes())
+
+
+def perform(function: StageFunction, run: Run, part: str = "") -> Counts:
+    """Do a stage, or a part of one, unless it is finished, and return what it counted, with seconds.
+
+    The stage writes into a folder whose name ends in .tmp; the rename makes it finished. Whatever goes wrong
+    is raised as an error that names the stage, in one line.
+    """
+    name = function.__name__
+    finished = run.done(name, part)
+    if finished is not None:
+        return finished | {"resumed": True}
+    place = run.place(name, part)
+    beside = place.with_name(place.name + ".tmp")
+    began = time.perf_counter()
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        counts = function(run, part, beside) | {"seconds": round(time.perf_counter() - began, 3)}
+        (beside / "done.json").write_text(json.dumps(counts))
+        os.replace(beside, place)
+    except HydrascopeError:
+        raise
+    except Exception as error:
+        logger.debug("stage %s failed", name, exc_info=True)
+        raise _named(name, error) from error
+    logger.info("%s%s: %s", name, f" {part}" if part else "", json.dumps(counts))
+    return counts
+
+
+def _named(stage: str, error: Exception) -> StageError:
+    """Return the error of a stage in one line; a message that others wrote could quote a prompt."""
+    if isinstance(error, OSError):
+        return StorageError(stage, f"{error.strerror or type(error).__name__}: {error.filename or 'output'}")
+    if isinstance(error, EncoderUnavailable):
+        return StageError(stage, str(error))
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
+    return StageError(stage, f"{type(error).__name__} at {where}")
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold a request for this process; a second process that asks for the same waits here."""
+    path = run.output / STAGING / f"{run.request}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("another process works at the same request; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sweep(output: Path, keep_days: float) -> int:
+    """Remove what runs left that nobody resumed for `keep_days`; return how many. Runs at work are left alone."""
+    removed = 0
+    for folder in (output / STAGING).glob("*/request.json"):
+        folder = folder.parent
+        if time.time() - folder.stat().st_mtime < keep_days * 86_400:
+            continue
+        try:
+            with FileLock(f"{folder}.lock", timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        except Timeout:
+            continue
+    return removed
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file beside its place and rename it there."""
+    beside = path.with_name(path.name + f".{os.getpid()}.tmp")
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def _digest(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def _begun(folder: Path) -> Run | None:
+    try:
+        return load_run(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _absolute(log: str) -> str:
+    return log if "://" in log or "::" in log else os.path.abspath(log)
+
+
+@lru_cache(maxsize=4)
+def _identity(name: str, settings: EncoderSettings) -> str:
+    """Load a named encoder, so that one that is not there is refused before anything is written."""
+    from embeddings.encoders import load_encoder
+
+    try:
+        return load_encoder(name, settings).identity
+    except EncoderUnavailable as error:
+        raise InputError(str(error)) from None
+
+
+def _enforcement(path: Path) -> dict[str, str]:
+    """Check the file of bans and limits and return where it is and its digest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path} as Parquet: {str(error).splitlines()[0][:200]}") from None
+    missing = [name for name in ("account_id", "timestamp", "action") if name not in names]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+    return {"path": str(path.absolute()), "digest": file_digest(path)}
+
+
+def _prior(output: Path, base: str, source: Source, settings: DetectSettings) -> dict[str, Any]:
+    """Return what of earlier runs shapes this one: the fitted encoder of the same log, if another run made it."""
+    if settings.encoder != FITTED:
+        return {}
+    try:
+        current = json.loads((output / "encoder" / "current.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    same = current.get("log") == source.url and current.get("fit") == _fit_digest(settings)
+    there = (output / "encoder" / str(current.get("encoder"))).is_dir()
+    return {"encoder": current["encoder"]} if same and there and current.get("request") != base else {}
+
+
+def _fit_digest(settings: DetectSettings) -> str:
+    return _digest(settings.model_dump(mode="json", include={"fit", "encoding", "seed"}))
+
+
+def remember_encoder(run: Run, identity: str) -> None:
+    """Let later runs over the same log use this run's fitted encoder."""
+    current = {
+        "encoder": identity, "request": run.request, "log": run.source.url, "fit": _fit_digest(run.settings)
+    }  # fmt: skip
+    write_atomically(run.output / "encoder" / "current.json", json.dumps(current))
+
+
+def _writable(output: Path) -> None:
+    """Refuse an output that is a file or cannot be written, without making it."""
+    there = output
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to {output}: {there} is not a folder that may be written")
+
+
+def _day(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()

@@ -1,0 +1,217 @@
+"""The stages of a run: each reads files, calls one of the other rooms, and writes files.
+
+A stage function takes the run, the part of the work that is asked of it ("" for all), and the folder to write
+into; it returns small counts. It reads only what earlier stages wrote: no stage shares memory with another.
+"""
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from embeddings.views import View, view_texts
+from flows.run import Counts, Run
+from flows.sample import moment
+from flows.sample import sample as sample_log
+from flows.settings import FITTED
+
+SHARD_LEAST = 2_000  # texts below which a shard is not worth its own task
+
+
+def sample(run: Run, part: str, out: Path) -> Counts:
+    """Take the sample of the window: rows, distinct texts, and every account's totals."""
+    taken = sample_log(run.source, run.window, run.settings.sample, run.settings.seed, out / "spool.parquet")
+    taken.rows.write_parquet(out / "rows.parquet")
+    taken.accounts.write_parquet(out / "accounts.parquet")
+    taken.texts.write_parquet(out / "texts.parquet")
+    return {
+        "read": run.source.n_rows,
+        "outside_window": taken.outside,
+        "in": taken.n_in,
+        "kept": taken.rows.height,
+        "set_aside": taken.set_aside,
+        "accounts": taken.accounts.height,
+        "texts": taken.texts.height,
+        "start": taken.start,
+        "end": taken.end,
+    }
+
+
+def views(run: Run, part: str, out: Path) -> Counts:
+    """Write what a view sees: its distinct texts with counts, and the number of each prompt's (-1: nothing)."""
+    texts = pl.read_parquet(run.place("sample") / "texts.parquet")
+    seen = view_texts(View(part), texts["text"].to_list(), run.settings.view)
+    frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
+    distinct = (
+        frame.filter(pl.col("text") != "").group_by("text", maintain_order=True).agg(pl.col("count").sum())
+    )
+    number = frame.join(
+        distinct.select("text").with_row_index("n"), on="text", how="left", maintain_order="left"
+    )
+    np.save(out / "of_text.npy", number["n"].cast(pl.Int32).fill_null(-1).to_numpy())
+    distinct.write_parquet(out / "texts.parquet")
+    return {"texts": distinct.height, "nothing_left": frame.height - int((frame["text"] != "").sum())}
+
+
+def fit(run: Run, part: str, out: Path) -> Counts:
+    """Say which encoder this run uses; fit one to the log when none is named and none was fitted before."""
+    if run.settings.encoder != FITTED:
+        return {"encoder": run.settings.encoder, "identity": run.encoder, "fitted": False}
+    folder = run.output / "encoder"
+    if run.prior.get("encoder") and (folder / run.prior["encoder"]).is_dir():
+        return {
+            "encoder": str(folder / run.prior["encoder"]),
+            "identity": run.prior["encoder"],
+            "fitted": False,
+        }
+    from embeddings.fit import fit_encoder
+
+    texts = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet")
+    if texts.is_empty():
+        return {"encoder": "", "identity": "", "fitted": False}
+    counts = texts["count"].to_numpy().astype(np.int64)
+    model = out / "model"
+    identity = fit_encoder(texts["text"].to_list(), counts, model, run.settings.fit, run.settings.seed)
+    folder.mkdir(exist_ok=True)
+    if not (folder / identity).exists():
+        shutil.move(model, folder / identity)
+    return {"encoder": str(folder / identity), "identity": identity, "fitted": True}
+
+
+def embed(run: Run, part: str, out: Path) -> Counts:
+    """Turn one shard of a view's distinct texts into unit vectors, those known from earlier runs from the store."""
+    from embeddings.store import VectorStore
+
+    view, shard = part.split("/")
+    texts = pl.read_parquet(run.place("views", view) / "texts.parquet", columns=["text"])["text"]
+    start, end = shard_bounds(run, view)[int(shard)]
+    if start == end:
+        np.save(out / "vectors.npy", np.zeros((0, 1), dtype=np.float32))
+        return {"texts": 0, "encoded": 0}
+    encoder = _encoder(_done(run, "fit")["encoder"], run.settings.encoding)
+    store = VectorStore(run.output / "vectors", max_bytes=run.settings.work.store_bytes)
+    vectors, n_new = store.encode(encoder, texts[start:end].to_list())
+    np.save(out / "vectors.npy", vectors)
+    return {"texts": end - start, "encoded": n_new}
+
+
+def neighbours(run: Run, part: str, out: Path) -> Counts:
+    """Index a view's vectors and find the nearest others of each."""
+    from embeddings.index import nearest
+
+    vectors = vectors_of(run, part)
+    found = nearest(vectors, run.settings.index, run.settings.seed)
+    np.save(out / "indices.npy", found.indices)
+    np.save(out / "distances.npy", found.distances)
+    return {"texts": len(vectors), "recall": round(float(found.recall), 4), "index": found.index}
+
+
+def cluster(run: Run, part: str, out: Path) -> Counts:
+    """Find the clusters of a view, and say what each one is about."""
+    from embeddings.clusters import cluster as find_clusters
+    from embeddings.describe import describe
+    from embeddings.neighbours import Neighbours
+
+    texts = pl.read_parquet(run.place("views", part) / "texts.parquet")
+    counts = texts["count"].to_numpy().astype(np.int64)
+    place, done = run.place("neighbours", part), _done(run, "neighbours", part)
+    near = Neighbours(
+        np.load(place / "indices.npy"), np.load(place / "distances.npy"), done["recall"], done["index"]
+    )
+    found = find_clusters(near, counts, run.settings.clusters)
+    described = describe(
+        texts["text"].to_list(), counts, found.labels, vectors_of(run, part), run.settings.describe
+    )
+    np.save(out / "labels.npy", found.labels)
+    np.save(out / "strengths.npy", found.strengths)
+    words = [{"label": d.label, "template": d.template, "keywords": list(d.keywords)} for d in described]
+    (out / "words.json").write_text(json.dumps(words))
+    noise = int(counts[found.labels < 0].sum())
+    return {"clusters": len(described), "noise_rows": noise, "rows": int(counts.sum())}
+
+
+def link(run: Run, part: str, out: Path) -> Counts:
+    """Join clusters and rows, and cluster the accounts by what they ask about."""
+    from campaigns.profiles import account_profiles
+    from campaigns.traffic import traffic
+    from embeddings.clusters import cluster_vectors
+    from embeddings.topics import topics
+
+    rows = pl.read_parquet(run.place("sample") / "rows.parquet")
+    text = rows["text"].to_numpy()
+    for view in run.settings.views:
+        labels = _of_rows(run, view, np.load(run.place("cluster", view) / "labels.npy"), text)
+        rows = rows.with_columns(_nullable(f"cluster_{view}", labels))
+    of_text = topics(vectors_of(run, View.FULL), run.settings.topics, run.settings.seed)
+    topic = _of_rows(run, View.FULL, of_text, text).astype(np.int64)
+    log = traffic(rows, pl.read_parquet(run.place("sample") / "accounts.parquet"))
+    chosen, points = account_profiles(log, topic, run.settings.seed)
+    profiles = np.full(log.n_accounts, -1, dtype=np.int64)
+    if len(chosen):
+        ones = np.ones(len(chosen), dtype=np.int64)
+        found, _ = cluster_vectors(points, ones, run.settings.index, run.settings.profiles, run.settings.seed)
+        profiles[chosen] = found.labels
+    number = pl.DataFrame({"account_id": log.accounts["account_id"], "profile": profiles})
+    rows = rows.join(number, on="account_id", how="left", maintain_order="left")
+    rows = rows.with_columns(_nullable("profile", rows["profile"].to_numpy()))
+    rows.write_parquet(out / "rows.parquet")
+    np.save(out / "topics.npy", topic)
+    np.save(out / "profiles.npy", profiles)
+    return {"accounts": log.n_accounts, "profiles": int(profiles.max(initial=-1)) + 1}
+
+
+def evidence(run: Run, part: str, out: Path) -> Counts:
+    """Link, weigh and explain the groups, and write the tables of the run."""
+    from flows.results import write_nothing, write_results
+
+    return write_results(run, out) if _done(run, "sample")["kept"] else write_nothing(run, out)
+
+
+def shard_bounds(run: Run, view: str) -> list[tuple[int, int]]:
+    """Return where the shards of a view begin and end; none for a view that sees nothing."""
+    n = int(_done(run, "views", view)["texts"])
+    shards = max(1, min(run.settings.work.shards, n // SHARD_LEAST))
+    edges = np.linspace(0, n, shards + 1).astype(int).tolist()
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def window_of(run: Run) -> tuple[Any, Any]:
+    """Return the window as times; known when the sample is taken."""
+    done = _done(run, "sample")
+    return moment(done["start"]), moment(done["end"])
+
+
+@lru_cache(maxsize=1)
+def _encoder(name: str, settings: Any) -> Any:  # noqa: ANN401
+    """Load an encoder once a process; that it is kept is for speed only."""
+    from embeddings.encoders import load_encoder
+
+    return load_encoder(name, settings)
+
+
+def _done(run: Run, stage: str, part: str = "") -> Counts:
+    counts = run.done(stage, part)
+    assert counts is not None, f"{stage} is finished before what follows it"
+    return counts
+
+
+def vectors_of(run: Run, view: str) -> NDArray[np.float32]:
+    """Return the vectors of a view's distinct texts, from its shards."""
+    shards = range(len(shard_bounds(run, view)))
+    return np.concatenate([np.load(run.place("embed", f"{view}/{i}") / "vectors.npy") for i in shards])
+
+
+def _of_rows(run: Run, view: str, labels: NDArray[Any], text: NDArray[Any]) -> NDArray[Any]:
+    """Carry labels of a view's distinct texts to rows; -1 where the view sees nothing."""
+    of_text = np.load(run.place("views", view) / "of_text.npy")
+    return np.append(labels, -1)[of_text][text]
+
+
+def _nullable(name: str, labels: NDArray[Any]) -> pl.Series:
+    """Return labels for a table: noise is null."""
+    return pl.Series(name, labels.astype(np.int32)).replace(-1, None)
