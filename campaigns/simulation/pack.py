@@ -43,6 +43,13 @@ class Pack:
         n_free = self.n_free[family]
         return self.start[family] + self.popular[family] + 2 * (rank % n_free)
 
+    def task(self, family: Ints, rank: Ints) -> Ints:
+        """Return the text number of the rank-th task of each family, wrapping at its end."""
+        n_tasks = np.maximum((self.size - self.popular) // 2, 1)[family]
+        return self.start[family] + np.minimum(
+            self.popular[family] + 1 + 2 * (rank % n_tasks), self.size[family] - 1
+        )
+
     @property
     def n_free(self) -> Ints:
         """The number of free texts of each family, (f,), at least one."""

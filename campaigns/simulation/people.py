@@ -88,8 +88,6 @@ def draw_people(n: int, pack: Pack, days: float, mean_rate: float, rng: Generato
     first = np.where(new, rng.uniform(0, days, n), 0.0)
     last = np.where(gone, first + (days - first) * rng.random(n), days)
     interests, n_interests = _interests(country, scripted, pack, rng)
-    org = _organisations(n, rng)
-    address, n_addresses = _addresses(org, country, scripted, rng)
     return People(
         rate=rate,
         scripted=scripted,
@@ -109,9 +107,9 @@ def draw_people(n: int, pack: Pack, days: float, mean_rate: float, rng: Generato
         follow=np.where(scripted == 1, 0.0, _habit(scripted, 1, 0.3, 1.2, 8, rng)),
         opens=np.where(scripted == 1, rng.choice([1.0, 1.0, 0.5, 0.15], n), rng.beta(6, 10, n)),
         template=np.where(rng.random(n) < np.where(scripted == 1, 0.65, 0.08), np.arange(n), -1),
-        org=org,
-        address=address,
-        n_addresses=n_addresses,
+        org=np.arange(n),
+        address=np.zeros((n, MOST_ADDRESSES), np.int64),
+        n_addresses=1 + np.minimum(rng.poisson(0.7, n), MOST_ADDRESSES - 1),
         roaming=(rng.random(n) < 0.05).astype(np.int64),
         country=country,
         agent=np.minimum(rng.zipf(1.35, n) - 1, N_AGENTS - 1),
@@ -127,14 +125,17 @@ def take_people(people: People, index: Ints) -> People:
     return People(**{f.name: getattr(people, f.name)[index] for f in fields(People)})
 
 
-def join_people(parts: list[People]) -> People:
-    """Put accounts one after the other, organisations and templates kept apart."""
-    orgs = np.cumsum([0, *[int(p.org.max()) + 1 if len(p) else 0 for p in parts]])
-    templates = np.cumsum([0, *[int(p.template.max()) + 1 if len(p) else 0 for p in parts]])
+def settle(parts: list[People], rng: Generator) -> People:
+    """Put accounts one after the other, own templates kept apart, and give them firms and addresses.
+
+    Firms are drawn over everybody, so that an operator's account may sit among ordinary ones.
+    """
+    templates = np.cumsum([0, *[int(p.template.max(initial=-1)) + 1 for p in parts]])
     joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(People)}
-    size = [len(p) for p in parts]
-    joined["org"] += np.repeat(orgs[:-1], size)
-    joined["template"] += np.where(joined["template"] >= 0, np.repeat(templates[:-1], size), 0)
+    shift = np.repeat(templates[:-1], [len(p) for p in parts])
+    joined["template"] = np.where(joined["template"] >= 0, joined["template"] + shift, -1)
+    joined["org"] = _organisations(len(shift), rng)
+    joined["address"] = _addresses(joined["org"], joined["country"], joined["scripted"], rng)
     return People(**joined)
 
 
@@ -144,7 +145,7 @@ def draw_crew(n: int, rate: float, pack: Pack, days: float, mean_rate: float, rn
     order = np.argsort(many.rate, kind="stable")
     place = np.searchsorted(many.rate[order], rate * np.exp(rng.normal(0, 0.3, n)))
     crew = take_people(many, order[np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1)])
-    return replace(crew, org=_organisations(n, rng), template=np.where(crew.template >= 0, np.arange(n), -1))
+    return replace(crew, template=np.where(crew.template >= 0, np.arange(n), -1))
 
 
 def _habit(scripted: Ints, never: float, seldom: float, a: float, b: float, rng: Generator) -> Floats:
@@ -190,11 +191,10 @@ def _organisations(n: int, rng: Generator) -> Ints:
     return rng.permutation(np.repeat(np.arange(n), sizes)[:n])
 
 
-def _addresses(org: Ints, country: Ints, scripted: Ints, rng: Generator) -> tuple[Ints, Ints]:
+def _addresses(org: Ints, country: Ints, scripted: Ints, rng: Generator) -> Ints:
     """Give each account up to three addresses: homes, offices (by organisation), carriers, clouds."""
     n = len(org)
     shape = (n, MOST_ADDRESSES)
-    count = 1 + np.minimum(rng.poisson(0.7, n), MOST_ADDRESSES - 1)
     provider = HOMES + country[:, None] * 12 + np.minimum(rng.zipf(1.6, shape) - 1, 11)
     home = provider * 65536 + rng.integers(0, 65536, shape)
     office = (HOMES + country[:, None] * 12) * 65536 + (org[:, None] * 7919 + 13) % 65536
@@ -202,4 +202,4 @@ def _addresses(org: Ints, country: Ints, scripted: Ints, rng: Generator) -> tupl
     cloud = (CLOUDS + rng.integers(0, 8, shape)) * 65536 + rng.integers(0, 20000, shape)
     kind = rng.random(shape)
     address = np.where(kind < 0.62, home, np.where(kind < 0.8, office, carrier))
-    return np.where((scripted == 1)[:, None] & (rng.random(shape) < 0.7), cloud, address), count
+    return np.where((scripted == 1)[:, None] & (rng.random(shape) < 0.7), cloud, address)

@@ -16,10 +16,11 @@ from campaigns.simulation.generator import generate_pack
 from campaigns.simulation.library import DECOYS, SCENARIOS
 from campaigns.simulation.ordinary import Wording, free_writing
 from campaigns.simulation.pack import Floats, Ints, Pack, load_pack
-from campaigns.simulation.people import CLOUDS, MODELS, People, draw_crew, draw_people, join_people
+from campaigns.simulation.people import CLOUDS, MODELS, People, draw_crew, draw_people, settle
 from campaigns.simulation.rhythm import day_counts, session_times
 from campaigns.simulation.scenario import Addresses, Scenario
-from campaigns.simulation.work import Lengths, Work, crew_size, do_work
+from campaigns.simulation.tasks import Lengths, Shelf
+from campaigns.simulation.work import Work, crew_size, do_work
 
 SHARED_HOSTS = 4
 LARGEST_OWN_PACK = 400_000
@@ -87,8 +88,9 @@ def play(
     who, time, wording = _ordinary(people, cast, members, texts, settings, rng)
     lengths = _lengths(who, wording, rng)
     weekday = _start(settings).weekday()
+    shelf = Shelf(texts, np.zeros(texts.texts.len(), np.bool_), lengths, settings.split)
     works = [
-        do_work(s, people, crew, texts, lengths, settings.days, weekday, settings.split, rng.spawn(1)[0])
+        do_work(s, people, crew, shelf, settings.days, weekday, rng.spawn(1)[0])
         for s, crew in zip(cast, members, strict=True)
     ]
     kinds = _kinds(campaigns, decoys)
@@ -104,7 +106,7 @@ def _everybody(
         busy, size = scenario.per_day / scenario.share, crew_size(scenario, settings.days)
         parts.append(draw_crew(size, busy, pack, settings.days, settings.rate, rng))
     edges = np.cumsum([len(p) for p in parts])
-    return join_people(parts), [np.arange(a, b) for a, b in pairwise(edges)]
+    return settle(parts, rng), [np.arange(a, b) for a, b in pairwise(edges)]
 
 
 def _lengths(who: Ints, wording: Wording, rng: Generator) -> Lengths:
@@ -149,6 +151,7 @@ def _ordinary(
     for scenario, crew in zip(cast, members, strict=True):
         beside = scenario.per_day * (1 - scenario.share) / scenario.share
         rate[crew] = beside * rng.gamma(2.0, 0.5, len(crew)) if scenario.share < 1 else 0.0
+        people.n_interests[crew] = np.maximum(people.n_interests[crew] - (2 if scenario.beats else 1), 1)
         people.created[crew] -= people.first[crew]
         people.first[crew], people.last[crew] = 0.0, float(settings.days)
     everyone = np.arange(len(people))

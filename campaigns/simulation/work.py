@@ -1,36 +1,21 @@
 """Turn a declared scenario into rows: who sends which task, and when."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from campaigns.simulation.pack import Floats, Ints, Pack, in_split
+from campaigns.simulation.pack import Floats, Ints
 from campaigns.simulation.people import People
 from campaigns.simulation.rhythm import DAY, session_times
-from campaigns.simulation.scenario import Draw, Hours, Partition, Scenario, Shape
-from campaigns.simulation.wrap import wrap, wrapper_length
+from campaigns.simulation.scenario import Hours, Partition, Scenario
+from campaigns.simulation.tasks import Shelf, write_requests
 
 MISROUTED = 0.02  # of a balancer's requests land elsewhere: timeouts and retries
 RUN_LENGTH = 35  # requests until a sticky operator meets a limit and moves on
 PERSONAL_RATE = 1.4  # sigma of heavy-tailed work, as of ordinary volumes
 BAN_AT = 0.5  # of the window
-MOST_BEATS = 4
-ASKED_BY_MANY = 0.35  # of what a crowd sends to a tool
-
-
-class Lengths(NamedTuple):
-    """Characters of the prompts of some ordinary accounts, one account after the other: start, size (m,)."""
-
-    start: Ints
-    size: Ints
-    characters: Ints
-
-    def draw(self, model: Ints, rng: Generator) -> Ints:
-        """Draw a length of each model account's, (n,)."""
-        return self.characters[self.start[model] + rng.integers(0, self.size[model])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +45,17 @@ def _generations(scenario: Scenario, days: int) -> int:
 
 
 def do_work(
-    scenario: Scenario, people: People, crew: Ints, pack: Pack, lengths: Lengths,
-    days: int, first_weekday: int, split: str, rng: Generator,
-) -> Work:  # fmt: skip
+    scenario: Scenario,
+    people: People,
+    crew: Ints,
+    shelf: Shelf,
+    days: int,
+    first_weekday: int,
+    rng: Generator,
+) -> Work:
     """Let a crew of accounts carry out a scenario.
 
-    crew: account numbers, `crew_size` of them; lengths: of ordinary accounts' prompts, which each account's
-    tasks are chosen to match; split: the half of families and wordings to take from.
+    crew: account numbers, `crew_size` of them; shelf: what the tasks are taken from.
     """
     slot, time = _schedule(scenario, people, crew, days, first_weekday, rng)
     order = np.argsort(time, kind="stable")
@@ -75,7 +64,7 @@ def do_work(
     text, family = pl.Series("text", [], dtype=pl.String), np.empty(0, np.int64)
     for part in range(2 if scenario.pivot else 1):
         mine = late == part
-        made, kind = _texts(scenario, slot[mine], time[mine], pack, lengths, split, rng)
+        made, kind = write_requests(scenario, slot[mine], time[mine], shelf, rng)
         text, family = pl.concat([text, made]), np.concatenate([family, kind])
     generation, bans = _replacements(scenario, slot, time, days, rng)
     n_generations = _generations(scenario, days)
@@ -168,113 +157,3 @@ def _replacements(
     offset = rng.uniform(0, scenario.lifetime, m)
     age = (time / DAY + offset[slot]) / scenario.lifetime
     return np.minimum(age.astype(np.int64), _generations(scenario, days) - 1), offset
-
-
-def _texts(
-    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Lengths, split: str, rng: Generator
-) -> tuple[pl.Series, Ints]:
-    """Write the requests of a scenario (or of one side of its pivot), in order of time, and their families."""
-    variant = int(rng.integers(0, 1 << 16))
-    extra = wrapper_length(scenario, variant, pack, split)
-    number, once = _tasks(scenario, slot, time, pack, lengths, extra, split, rng)
-    task = _distinct(pack, number) if once else pack.texts.gather(number)
-    family = pack.family[number]
-    return wrap(task.alias("text"), family, scenario, variant, pack, split, rng), family
-
-
-def _tasks(
-    scenario: Scenario, slot: Ints, time: Floats, pack: Pack, lengths: Lengths, extra: int, split: str, rng: Generator
-) -> tuple[Ints, bool]:  # fmt: skip
-    """Draw the number of each request's task, and whether each is to be asked once."""
-    n = len(slot)
-    banked = scenario.draw in (Draw.BANK, Draw.RERUN) or (
-        scenario.shape is Shape.TRANSLATION and scenario.draw is Draw.ONCE
-    )
-    size = scenario.bank if banked else n
-    model = rng.integers(0, len(lengths.size), scenario.accounts)
-    families = _families(scenario, size, pack, split, rng)
-    if banked:
-        target = lengths.draw(rng.integers(0, len(lengths.size), size), rng) - extra
-        return _from_bank(
-            scenario, time, match(pack, families, np.full(size, -1), target, rng), rng
-        ), False
-    target = lengths.draw(model[slot], rng) - extra
-    beat = _beats(scenario, slot, families, pack, rng)
-    number = match(pack, families, beat, target, rng)
-    if scenario.partition is Partition.CONTIGUOUS:  # the set in its own order, a shard an account
-        number[np.lexsort((time, slot))] = np.sort(number)
-    if scenario.draw is not Draw.PEOPLE:
-        return number, True
-    family = pack.family[number]
-    popular = pack.start[family] + (pack.popular[family] * rng.random(n) ** 2.5).astype(np.int64)
-    popular = np.minimum(popular, pack.start[family] + pack.size[family] - 1)
-    return np.where(rng.random(n) < ASKED_BY_MANY, popular, number), False
-
-
-def _from_bank(scenario: Scenario, time: Floats, bank: Ints, rng: Generator) -> Ints:
-    """Draw each request's task from a bank: at random, night by night in order, or one set by languages."""
-    n = len(time)
-    if scenario.shape is Shape.TRANSLATION:
-        return bank[(np.arange(n) // 20) % len(bank)]
-    if scenario.draw is Draw.RERUN:
-        day = (time // DAY).astype(np.int64)
-        return bank[(np.arange(n) - np.searchsorted(day, day)) % len(bank)]
-    return bank[rng.integers(0, len(bank), n)]
-
-
-def _beats(scenario: Scenario, slot: Ints, families: Ints, pack: Pack, rng: Generator) -> Ints:
-    """Draw which of the families each request is of, -1 for any; accounts with beats keep to one to five."""
-    if not scenario.beats:
-        return np.full(len(slot), -1)
-    weight = pack.size[families] / pack.size[families].sum()
-    beats = rng.choice(len(families), (scenario.accounts, MOST_BEATS), p=weight)
-    n_beats = 1 + np.minimum(rng.poisson(1.2, scenario.accounts), MOST_BEATS - 1)
-    rank = (np.log(np.maximum(rng.random(len(slot)), 1e-9)) / np.log(0.5)).astype(np.int64)
-    return beats[slot, rank % n_beats[slot]]
-
-
-def match(pack: Pack, families: Ints, beat: Ints, target: Ints, rng: Generator) -> Ints:
-    """Choose a task text for each request: of its family (-1: of any), its length near the target, once.
-
-    beat (n,) indexes `families`, target (n,) characters. Texts repeat only where a family has too few.
-    """
-    number = np.empty(len(beat), np.int64)
-    for i in np.unique(beat):
-        rows = np.flatnonzero(beat == i)
-        pool = pack.tasks(families if i < 0 else families[i : i + 1])
-        pool = pool if len(pool) else pack.tasks(families)
-        pool = pool if len(pool) else np.arange(pack.texts.len())
-        pool = pool[np.argsort(pack.length[pool] + rng.random(len(pool)), kind="stable")]
-        rows = rows[np.argsort(target[rows] + rng.random(len(rows)), kind="stable")]
-        place = np.searchsorted(pack.length[pool], target[rows])
-        if len(rows) <= len(pool):  # move on to the next text not yet taken
-            step = np.arange(len(rows))
-            place = np.minimum(np.maximum.accumulate(place - step) + step, len(pool) - len(rows) + step)
-        number[rows] = pool[np.minimum(place, len(pool) - 1)]
-    return number
-
-
-def _distinct(pack: Pack, number: Ints) -> pl.Series:
-    """Return the texts, a second and later use of one joined to its neighbour so that no task repeats."""
-    order = np.argsort(number, kind="stable")
-    lap = np.empty(len(number), np.int64)
-    counts = np.unique(number, return_counts=True)[1]
-    lap[order] = np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts, counts)
-    other = pack.texts.gather((number + 2 * lap) % pack.texts.len())
-    text = pack.texts.gather(number)
-    return pl.select(pl.when(pl.Series(lap > 0)).then(text + "\n" + other).otherwise(text)).to_series()
-
-
-def _families(scenario: Scenario, n: int, pack: Pack, split: str, rng: Generator) -> Ints:
-    """Choose families of the scenario's roles and split until they hold twice the tasks that are needed."""
-    roles = np.isin(pack.roles, scenario.roles)
-    mine = np.array([in_split(name, split) for name in pack.names])
-    languages = np.array([lang == "en" for lang in pack.langs])
-    candidates = np.flatnonzero(roles & mine & languages)
-    if not len(candidates):
-        candidates = np.flatnonzero(roles) if roles.any() else np.arange(len(pack.size))
-    weight = np.sqrt(pack.size[candidates])
-    order = rng.choice(candidates, len(candidates), replace=False, p=weight / weight.sum())
-    capacity = np.cumsum((pack.size - pack.popular)[order] // 2)
-    needed = int(np.searchsorted(capacity, 2 * n)) + 1
-    return order[: max(scenario.families, needed)]
