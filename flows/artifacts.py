@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import polars as pl
@@ -31,7 +31,7 @@ class ProgressArtifact:
 
     def __init__(self) -> None:
         made = create_progress_artifact(progress=0.0, key="detect-progress", description="Stages done")
-        self.id: UUID = made
+        self.id = cast("UUID", made)  # a coroutine only inside an event loop
         self.shown = 0.0
 
     def __call__(self, stage: str, part: str, counts: Counts) -> None:

@@ -80,6 +80,7 @@ def simulate(
         Names of campaigns, with commas between; "none" for none.
     decoys
         Names of innocent look-alikes, with commas between; "none" for none.
+
     """
     from flows.simulate import write_simulation
 
@@ -130,6 +131,7 @@ def detect(
         Parquet of bans and limits: account_id, timestamp, action.
     plain
         Run the same stages with no orchestrator.
+
     """
     from flows.run import open_run
     from flows.settings import read_settings
@@ -183,6 +185,7 @@ def evaluate(
         Parquet of account_id and kind, as simulate writes it.
     as_json
         Print all numbers as JSON.
+
     """
     from flows.console import score_of, score_table
 
@@ -203,6 +206,7 @@ def show(run_dir: Path, campaign: str | None = None, /) -> None:
         The folder of a run.
     campaign
         The id of a campaign.
+
     """
     from flows.console import campaign_table, case_view
 
@@ -240,6 +244,8 @@ def _moment(text: str | None, option: str) -> int | None:
 
 
 def _log_to_stderr() -> None:
-    """Show warnings; HYDRASCOPE_LOG=INFO shows a line a stage with all counts."""
+    """Show warnings; HYDRASCOPE_LOG=INFO shows more. What Prefect has to say goes to its server."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: not record.name.startswith("prefect"))
     level = os.environ.get("HYDRASCOPE_LOG", "WARNING").upper()
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])

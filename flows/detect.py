@@ -1,7 +1,7 @@
 """The flow: log -> sample -> views -> fit -> embed -> neighbours -> cluster -> link -> evidence -> publish.
 
-Order and names only. The order is flows/pipeline.py, which `--plain` runs as well; here each stage, or part of
-one, is a task that is told a path and does what flows/stages.py says. A task that finds its work done is over.
+Names only: the order is that of flows/pipeline.py, which `--plain` runs as well. Here each stage, or part of
+one, is a task that is told a path and does what flows/stages.py says; one that finds its work done is over.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import Task, flow, get_client, task
+from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.runtime import flow_run
-from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import stages
@@ -27,6 +27,8 @@ from flows.sample import moment
 from flows.settings import DetectSettings
 
 Told = Callable[[str, str, Counts], None]
+# Tasks submits no more at a time than the settings say; any task runner will do, stages share files only.
+THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
 _listeners: list[Told] = []  # who else is told of a stage, in this process: the command line
 
 
@@ -41,8 +43,7 @@ def _task(stage: StageFunction) -> Task[[Path, str], Counts]:
     def do(folder: Path, part: str) -> Counts:
         return perform(stage, load_run(folder), part)
 
-    return task(
-        do,
+    decorate = task(
         name=stage.__name__,
         description=stage.__doc__,
         retries=3,
@@ -50,6 +51,7 @@ def _task(stage: StageFunction) -> Task[[Path, str], Counts]:
         retry_jitter_factor=0.5,
         retry_condition_fn=_may_pass,
     )
+    return decorate(do)
 
 
 TASKS = {
@@ -115,7 +117,7 @@ def _flow_run_name() -> str:
 @flow(
     name="detect",
     flow_run_name=_flow_run_name,
-    task_runner=ThreadPoolTaskRunner(max_workers=64),  # Tasks submits no more than the settings say
+    task_runner=THREADS,
 )
 def detect(
     log: str,
@@ -137,6 +139,7 @@ def detect(
         zone: For a schedule, a time zone such as Europe/Berlin: the window is the day that had closed there
             when the run was due, however late it starts.
         enforcement: Parquet of bans and limits.
+
     """
     if zone and (start or end):
         raise InputError("zone asks for the day that has closed, start and end for another window")
@@ -152,7 +155,7 @@ def detect(
 
 
 def detect_run(run: Run, told: Told) -> Path:
-    """Run the flow for a request that is checked already, in this process, telling of each stage as it is done."""
+    """Run the flow for a request that is checked already, in this process, telling of each finished stage."""
     start, end = (moment(bound) if bound is not None else None for bound in run.window)
     bans = Path(run.enforcement["path"]) if run.enforcement else None
     _listeners.append(told)

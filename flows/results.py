@@ -27,7 +27,7 @@ ClusterIds = dict[tuple[str, int], str]
 
 
 class Inputs(NamedTuple):
-    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by text number."""
+    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by number."""
 
     log: Traffic
     texts: pl.DataFrame

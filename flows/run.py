@@ -12,8 +12,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,8 @@ def open_run(
     encoder = None if settings.encoder == FITTED else _identity(settings.encoder, settings.encoding)
     bans = _enforcement(enforcement) if enforcement else None
     changing = settings.model_dump(mode="json", exclude={"work"})
-    base = _digest(
-        [STAGES, own_version(), source.digests, source.optional, changing, window, encoder, bans and bans["digest"]]
-    )  # fmt: skip
+    inputs = [source.digests, source.optional, window, encoder, bans and bans["digest"]]
+    base = _digest([STAGES, own_version(), inputs, changing])
     output = output.absolute()
     _writable(output)
     folder = output / STAGING / base
@@ -182,7 +181,7 @@ def locked(run: Run) -> Iterator[None]:
 
 
 def sweep(output: Path, keep_days: float) -> int:
-    """Remove what runs left that nobody resumed for `keep_days`; return how many. Runs at work are left alone."""
+    """Remove what runs left that nobody resumed for `keep_days`, none that is at work; return how many."""
     removed = 0
     for folder in (output / STAGING).glob("*/request.json"):
         folder = folder.parent
@@ -250,7 +249,7 @@ def _enforcement(path: Path) -> dict[str, str]:
 
 
 def _prior(output: Path, base: str, source: Source, settings: DetectSettings) -> dict[str, Any]:
-    """Return what of earlier runs shapes this one: the fitted encoder of the same log, if another run made it."""
+    """Return what of earlier runs shapes this one: the encoder that another run fitted to the same log."""
     if settings.encoder != FITTED:
         return {}
     try:

@@ -1,8 +1,8 @@
 """From a log of any size to the rows that are looked at, with totals of every account over all of it.
 
-One pass reads the log in batches and spools a narrow row for each request (digests in place of texts); what is
-kept is decided on the spool, and a second pass fetches the texts of the kept rows only. Which rows are kept
-depends on request ids and the seed, never on how the log is cut into files.
+One pass reads the log in batches and spools a narrow row for each request (digests in place of texts); what
+is kept is decided on the spool, and a second pass fetches the texts of the kept rows only. Which rows are
+kept depends on request ids and the seed, never on how the log is cut into files.
 """
 
 import logging
@@ -72,8 +72,8 @@ class Sampled:
 def sample(source: Source, window: Window, settings: SampleSettings, seed: int, spool: Path) -> Sampled:
     """Sample the rows of a window; `spool` is a file that may be written and removed.
 
-    The same rows, settings and seed give the same sample. A bound of the window that is None is taken from the
-    log: the day of its first row, the end of the day of its last.
+    The same rows, settings and seed give the same sample. A bound of the window that is None is taken from
+    the log: the day of its first row, the end of the day of its last.
     """
     aside: Counter[str] = Counter()
     n_out = _spool(source, window, spool, seed, aside)
@@ -92,8 +92,15 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     logger.info("kept %d of %d rows, %d outside the window", rows.height, n_in, n_out)
     counts = {str(reason): aside[reason] for reason in SetAside if aside[reason]}
     return Sampled(
-        rows=rows, accounts=accounts, texts=texts, start=start, end=end, n_in=n_in, outside=n_out, set_aside=counts
-    )  # fmt: skip
+        rows=rows,
+        accounts=accounts,
+        texts=texts,
+        start=start,
+        end=end,
+        n_in=n_in,
+        outside=n_out,
+        set_aside=counts,
+    )
 
 
 def digests(values: Iterable[str], key: str) -> NDArray[np.uint64]:
@@ -113,7 +120,7 @@ def held_out(request_ids: Iterable[str], seed: int) -> NDArray[np.bool_]:
 
 
 def _spool(source: Source, window: Window, spool: Path, seed: int, aside: Counter[str]) -> int:
-    """Write a narrow row for every usable row in the window; count the others; return how many lie outside."""
+    """Write a narrow row for each usable row of the window, count the others; return how many lie outside."""
     outside = 0
     extra = [name for name in TOTALS if name in source.columns]
     with pq.ParquetWriter(spool, _narrow(None, extra, seed).to_arrow().schema, compression="zstd") as writer:

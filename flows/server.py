@@ -1,8 +1,8 @@
 """Where the flow is orchestrated: the Prefect API that is configured, or a server brought up for one command.
 
 Prefect has a server of its own for this. It gives up after 20 seconds, which a first start on a slow machine
-exceeds, loses the last events of a run and prints tracebacks after success; so this one is started here, waited
-for longer, drained, and stopped. Only the standard library is imported before Prefect's settings are in place.
+exceeds, loses the last events of a run and prints tracebacks after success; so this one is started here,
+waited for longer, drained, and stopped. Prefect is imported only when its settings are in place.
 """
 
 import os
@@ -36,7 +36,7 @@ ON_A_TERMINAL = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}  # we pri
 
 
 def set_defaults() -> None:
-    """Set what this project wants of Prefect, where nobody set it otherwise. Call before importing Prefect."""
+    """Set what this project wants of Prefect, where nobody set it otherwise; before Prefect is imported."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 

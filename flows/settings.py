@@ -1,18 +1,19 @@
-"""The settings of a run: one model, which is the config file, the form in the Prefect UI and what a run records."""
+"""The settings of a run: one model for the config file, the form in the Prefect UI and what a run records."""
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from embeddings.fit import FitSettings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from campaigns.judge import JudgeSettings
 from embeddings.clusters import ClusterSettings
 from embeddings.describe import DescribeSettings
 from embeddings.encoders import EncoderSettings
-from embeddings.fit import FitSettings
 from embeddings.index import IndexSettings
 from embeddings.views import View, ViewSettings
 from flows.errors import InputError
@@ -67,7 +68,7 @@ class DetectSettings(BaseModel):
     views: Annotated[tuple[View, ...], Field(min_length=1)] = Field(
         default=(View.FULL, View.SKELETON, View.ENDS), description="In which ways prompts are looked at."
     )
-    columns: dict[Column, str] = Field(
+    columns: Mapping[Column, str] = Field(
         default_factory=dict, description="Our column name to the log's, where they differ."
     )
     sample: SampleSettings = Field(default=SampleSettings(), description="How much of the log is looked at.")

@@ -59,10 +59,10 @@ class Batch(NamedTuple):
     rows: pl.DataFrame
 
 
-def open_source(url: str, names: Mapping[str, str]) -> Source:
+def open_source(url: str, names: Mapping[Any, str]) -> Source:
     """Find and check the files of a log; `names` maps contract names to the log's where they differ.
 
-    Raises InputError, in one line, for no such file, not Parquet, a missing required column, a wrong type, no rows.
+    Raises InputError, in one line: no such file, not Parquet, a missing column, a wrong type, no rows.
     """
     fs, files = find_files(url)
     present: dict[str, str] = {}
@@ -78,7 +78,7 @@ def open_source(url: str, names: Mapping[str, str]) -> Source:
 
 
 def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    """Return the filesystem and the Parquet files of a file, folder, glob or Hive-partitioned dataset, sorted.
+    """Return the filesystem and the sorted Parquet files of a file, folder, glob or Hive-partitioned dataset.
 
     In a folder: the files in it and in subfolders called key=value, whatever their depth. Raises InputError.
     """
@@ -222,7 +222,9 @@ def _file_batches(
             raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
 
 
-def _outside(meta: Any, schema: pa.Schema, time: str, window: tuple[int | None, int | None]) -> bool:
+def _outside(
+    meta: pq.RowGroupMetaData, schema: pa.Schema, time: str, window: tuple[int | None, int | None]
+) -> bool:
     """Tell whether a row group's statistics place all its rows outside the window."""
     start, end = window
     place = [i for i in range(meta.num_columns) if meta.column(i).path_in_schema == time]
@@ -232,7 +234,7 @@ def _outside(meta: Any, schema: pa.Schema, time: str, window: tuple[int | None, 
     kind = schema.field(time).type
     try:
         low, high = (_microseconds(pa.array([value], type=kind))[0] for value in (stats.min, stats.max))
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return False
     return (
         low is not None

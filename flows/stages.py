@@ -7,6 +7,7 @@ into; it returns small counts. It reads only what earlier stages wrote: no stage
 import json
 import shutil
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def sample(run: Run, part: str, out: Path) -> Counts:
 
 
 def views(run: Run, part: str, out: Path) -> Counts:
-    """Write what a view sees: its distinct texts with counts, and the number of each prompt's (-1: nothing)."""
+    """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing)."""
     texts = pl.read_parquet(run.place("sample") / "texts.parquet")
     seen = view_texts(View(part), texts["text"].to_list(), run.settings.view)
     frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
@@ -84,7 +85,7 @@ def fit(run: Run, part: str, out: Path) -> Counts:
 
 
 def embed(run: Run, part: str, out: Path) -> Counts:
-    """Turn one shard of a view's distinct texts into unit vectors, those known from earlier runs from the store."""
+    """Turn one shard of a view's distinct texts into unit vectors, known ones taken from the store."""
     from embeddings.store import VectorStore
 
     view, shard = part.split("/")
@@ -177,7 +178,7 @@ def shard_bounds(run: Run, view: str) -> list[tuple[int, int]]:
     n = int(_done(run, "views", view)["texts"])
     shards = max(1, min(run.settings.work.shards, n // SHARD_LEAST))
     edges = np.linspace(0, n, shards + 1).astype(int).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def window_of(run: Run) -> tuple[Any, Any]:

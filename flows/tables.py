@@ -132,7 +132,7 @@ TABLES: Mapping[str, pa.Schema] = {
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, Any]], schema: pa.Schema) -> int:
-    """Write records by column name; what a record lacks is null. Returns how many rows. Raises on a wrong type."""
+    """Write records by column name, null for what a record lacks; return how many. Raises on a wrong type."""
     table = pa.Table.from_pylist([dict(record) for record in records], schema=schema)
     return _write(path, table)
 

@@ -19,7 +19,7 @@ def own_version() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that shape a result; what is not there is left out."""
+    """Return the versions of Python and of the packages that shape a result, as far as they are there."""
     found = {"python": platform.python_version()}
     for name in _MATTER:
         try:

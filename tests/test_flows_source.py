@@ -1,0 +1,168 @@
+"""Reading a log: what is refused and how, and what is read nevertheless."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.errors import InputError
+from flows.source import REQUIRED, batches, open_source
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def table(**columns: Any) -> pa.Table:
+    given = {
+        "request_id": pa.array(["r1", "r2"]),
+        "timestamp": pa.array([NOON, NOON], pa.timestamp("us", "UTC")),
+        "account_id": pa.array(["a", "b"]),
+        "prompt": pa.array(["one", "two"]),
+    } | columns
+    return pa.table({name: column for name, column in given.items() if column is not None})
+
+
+def write(path: Path, **columns: Any) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table(**columns), path)
+    return str(path)
+
+
+def read(url: str, *columns: str) -> pl.DataFrame:
+    source = open_source(url, {})
+    return pl.concat([batch.rows for batch in batches(source, columns or REQUIRED)])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"account_id": None}, "no column 'account_id'; it has request_id, timestamp, prompt"),
+        ({"prompt": pa.array([1, 2])}, "column 'prompt' is int64, prompt must be a string"),
+        ({"timestamp": pa.array(["2026-06-01", "x"])}, "column 'timestamp' is string"),
+        ({"timestamp": pa.array([1, 2])}, "timestamp must be a timestamp"),
+        ({"request_id": pa.array([1, 2])}, "request_id must be a string"),
+        ({"input_tokens": pa.array(["1", "2"])}, "input_tokens must be an integer"),
+        ({"ip": pa.array([1.5, 2.0])}, "ip must be a string"),
+        ({"asn": pa.array([1.5, 2.0])}, "asn must be a string or an integer"),
+    ],
+)
+def test_a_missing_or_mistyped_column_is_named_with_what_is_there(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        open_source(write(tmp_path / "log.parquet", **columns), {})
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_file_no_parquet_and_no_rows_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("not parquet")
+    (tmp_path / "empty").mkdir()
+    pq.write_table(table().slice(0, 0), tmp_path / "none.parquet")
+    for name, said in [
+        ("no.parquet", "no Parquet file"),
+        ("empty", "no Parquet file"),
+        ("*.pq", "no Parquet"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            open_source(str(tmp_path / name), {})
+    with pytest.raises(InputError, match=r"cannot read .*text.parquet as Parquet"):
+        open_source(str(tmp_path / "text.parquet"), {})
+    with pytest.raises(InputError, match="has no rows"):
+        open_source(str(tmp_path / "none.parquet"), {})
+    with pytest.raises(InputError, match="cannot open"):
+        open_source("nosuchscheme://x/y.parquet", {})
+
+
+def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet")
+    write(tmp_path / "date=2026-06-01" / "hour=3" / "b.parquet")
+    for other in ("truth/truth.parquet", ".hidden.parquet", "_tmp/date=1/c.parquet"):
+        write(tmp_path / other, prompt=None)
+    source = open_source(str(tmp_path), {})
+    assert [Path(file).name for file in source.files] == ["a.parquet", "b.parquet"]
+    assert source.n_rows == 4
+    assert open_source(str(tmp_path / "date=*/*/*.parquet"), {}).n_rows == 2
+
+
+def test_any_filesystem_that_fsspec_knows_is_read() -> None:
+    import fsspec
+
+    with fsspec.open("memory://logs/part.parquet", "wb") as file:
+        pq.write_table(table(), file)
+    assert read("memory://logs", "prompt")["prompt"].to_list() == ["one", "two"]
+
+
+def test_columns_are_mapped_and_a_mapped_column_must_be_there(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.parquet", prompt=None, text=pa.array(["x", "y"]))
+    source = open_source(log, {"prompt": "text"})
+    assert [batch.rows["prompt"].to_list() for batch in batches(source, ["prompt"])] == [["x", "y"]]
+    with pytest.raises(InputError, match=r"'words' \(the setting columns maps prompt to it\)"):
+        open_source(log, {"prompt": "words"})
+
+
+def test_naive_zoned_and_coarse_times_are_one_time(tmp_path: Path) -> None:
+    east = timezone(timedelta(hours=2))
+    write(tmp_path / "1.parquet", timestamp=pa.array([datetime(2026, 6, 1, 12)] * 2, pa.timestamp("ns")))
+    zoned = [datetime(2026, 6, 1, 14, tzinfo=east)] * 2
+    write(tmp_path / "2.parquet", timestamp=pa.array(zoned, pa.timestamp("ms", "Europe/Berlin")))
+    write(tmp_path / "3.parquet", timestamp=pa.array([NOON] * 2, pa.timestamp("s", "UTC")))
+    micro = int(NOON.timestamp()) * 1_000_000
+    assert read(str(tmp_path), "timestamp")["timestamp"].unique().to_list() == [micro]
+
+
+def test_times_that_no_calendar_reaches_are_null(tmp_path: Path) -> None:
+    far = pa.array([2**60, 0], pa.int64()).cast(pa.timestamp("ms", "UTC"))
+    log = write(tmp_path / "log.parquet", timestamp=far)
+    assert read(log, "timestamp")["timestamp"].to_list() == [None, 0]
+
+
+def test_bytes_that_are_no_utf8_are_replaced_and_nul_is_kept(tmp_path: Path) -> None:
+    raw = pa.array([b"a\xff\xfeb", b"nul\0x"], pa.binary())
+    for kind in (raw, raw.view(pa.string())):
+        log = write(tmp_path / "log.parquet", prompt=kind)
+        assert read(log, "prompt")["prompt"].to_list() == ["a��b", "nul\0x"]
+
+
+def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: Path) -> None:
+    log = write(
+        tmp_path / "log.parquet",
+        account_id=pa.array(["a", "b"]).dictionary_encode(),
+        prompt=pa.array(["x", "y"], pa.large_string()),
+        request_id=pa.array(["r", "s"], pa.string_view()),
+        asn=pa.array([7, None], pa.uint32()),
+        status=pa.array([200, 429], pa.int16()),
+        ip=pa.nulls(2),
+    )
+    rows = read(log, *REQUIRED, "asn", "status", "ip")
+    assert rows["account_id"].to_list() == ["a", "b"]
+    assert rows["asn"].to_list() == ["7", None]
+    assert rows["status"].to_list() == [200, 429]
+    assert rows["ip"].to_list() == [None, None]
+
+
+def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet")
+    write(tmp_path / "2.parquet", ip=pa.array(["10.0.0.1", None]))
+    assert read(str(tmp_path), "ip")["ip"].to_list() == [None, None, "10.0.0.1", None]
+
+
+def test_row_groups_outside_the_window_are_not_read(tmp_path: Path) -> None:
+    days = pa.array([NOON + timedelta(days=i) for i in range(4)], pa.timestamp("us", "UTC"))
+    names = [str(i) for i in range(4)]
+    log = pa.table({"request_id": names, "timestamp": days, "account_id": names, "prompt": names})
+    pq.write_table(log, tmp_path / "log.parquet", row_group_size=1)
+    start = int((NOON + timedelta(days=2)).timestamp()) * 1_000_000
+    found = list(batches(open_source(str(tmp_path), {}), REQUIRED, (start, start + 1)))
+    assert [batch.rows.width for batch in found] == [0, 0, 4, 0]
+    assert [batch.rows.height for batch in found] == [1, 1, 1, 1]
+
+
+def test_the_digest_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "x" / "1.parquet"), write(tmp_path / "y" / "2.parquet")
+    third = write(tmp_path / "z.parquet", prompt=pa.array(["one", "tw0"]))
+    digests = [open_source(log, {}).digests for log in (one, other, third)]
+    assert digests[0] == digests[1] != digests[2]
