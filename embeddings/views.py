@@ -21,7 +21,7 @@ _TOKEN = rf"[{UNSPACED}]|[\w--[{UNSPACED}]]+|[^\w\s]"
 _BLOCK_CHARACTERS = (
     16_000_000  # text taken at a time: bounds memory at about a gigabyte whatever the log's size
 )
-_MAX_COUNT = 255
+_MAX_COUNT = np.iinfo(np.uint16).max
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 Tokens = NDArray[np.uint64]
@@ -34,6 +34,7 @@ class View(StrEnum):
 
     FULL = "full"
     SKELETON = "skeleton"
+    RUN = "run"
     ENDS = "ends"
 
 
@@ -45,6 +46,7 @@ class ViewSettings:
     min_prompts: int = Field(
         default=8, ge=2, le=_MAX_COUNT, description="Fewest distinct prompts an n-gram must occur in."
     )
+    run: int = Field(default=8, ge=2, le=64, description="Tokens in a row that must recur to be a run.")
     min_share: float = Field(
         default=2e-5, ge=0, le=1, description="The same as a share of the prompts; the larger of both counts."
     )
@@ -90,32 +92,51 @@ def skeleton(texts: Texts, settings: ViewSettings) -> list[str]:
     short: where a skeleton is long only its runs near the longest stay, which is what leaves an injected line
     standing alone in a request of thousands of ordinary tokens.
     """
-    least = min(_MAX_COUNT, max(settings.min_prompts, math.ceil(settings.min_share * len(texts))))
-    sketch = _Sketch(sum(map(len, texts)))
-    for block in _blocks(texts):
-        tokens, document = _tokens(block)
-        grams, start = _grams(tokens, document, settings.ngram)
-        sketch.add(_distinct(grams, document[start]))
+    least = _least(texts, settings)
+    sketch = _counted(texts, settings.ngram)
     out: list[str] = []
     for block in _blocks(texts):
         out += _keep(block, sketch, least, settings)
     return out
 
 
+def run(texts: Texts, settings: ViewSettings) -> list[str]:
+    """Keep of each text the longest run of tokens that recurs in other texts; "" where none is long enough.
+
+    A fixed preamble, suffix or injected line comes out to the letter, whatever stands around it, when eight
+    tokens in a row are what recurs. Counts as in `skeleton`.
+    """
+    least = _least(texts, settings)
+    sketch = _counted(texts, settings.run)
+    out: list[str] = []
+    for block in _blocks(texts):
+        words, document = _words(block)
+        grams, start = _grams(_hash(words), document, settings.run)
+        start = _longest_run(start, document[start], sketch.count(grams), least)
+        out += _join(words, document, _cover(start, settings.run, len(words)), len(block))
+    return out
+
+
 VIEWS: dict[View, Callable[[Texts, ViewSettings], list[str]]] = {
     View.FULL: full,
     View.SKELETON: skeleton,
+    View.RUN: run,
     View.ENDS: ends,
 }
 
 
+def _least(texts: Texts, settings: ViewSettings) -> int:
+    """Return in how many texts an n-gram must occur."""
+    return min(_MAX_COUNT, max(settings.min_prompts, math.ceil(settings.min_share * len(texts))))
+
+
 class _Sketch:
-    """In how many texts a hashed n-gram occurs: a count-min sketch of bytes that stop at 255."""
+    """In how many texts a hashed n-gram occurs: a count-min sketch of counts that stop at 65,535."""
 
     def __init__(self, characters: int) -> None:
         # About one n-gram in five characters; a table of that size is loaded at one distinct n-gram a cell.
         self.bits = min(27, max(16, math.ceil(math.log2(max(characters, 1) / 4))))
-        self.counts = np.zeros((2, 1 << self.bits), dtype=np.uint8)
+        self.counts = np.zeros((2, 1 << self.bits), dtype=np.uint16)
 
     def _cells(self, grams: Tokens) -> tuple[Ints, Ints]:
         shift = np.uint64(64 - self.bits)
@@ -127,9 +148,19 @@ class _Sketch:
             cells, seen = np.unique(cells, return_counts=True)
             row[cells] = np.minimum(row[cells] + seen, _MAX_COUNT)
 
-    def at_least(self, grams: Tokens, least: int) -> NDArray[np.bool_]:
+    def count(self, grams: Tokens) -> Ints:
         first, second = self._cells(grams)
-        return (self.counts[0, first] >= least) & (self.counts[1, second] >= least)
+        return np.minimum(self.counts[0, first], self.counts[1, second]).astype(np.int64)
+
+
+def _counted(texts: Texts, n: int) -> _Sketch:
+    """Count in how many of the texts each n-gram occurs."""
+    sketch = _Sketch(sum(map(len, texts)))
+    for block in _blocks(texts):
+        tokens, document = _tokens(block)
+        grams, start = _grams(tokens, document, n)
+        sketch.add(_distinct(grams, document[start]))
+    return sketch
 
 
 def _blocks(texts: Texts) -> Iterator[Texts]:
@@ -189,7 +220,7 @@ def _keep(texts: Texts, sketch: _Sketch, least: int, settings: ViewSettings) -> 
     """Write the skeletons of one block of texts."""
     words, document = _words(texts)
     grams, start = _grams(_hash(words), document, settings.ngram)
-    start = start[sketch.at_least(grams, least)]
+    start = start[sketch.count(grams) >= least]
     size = np.bincount(document[_cover(start, settings.ngram, len(words))], minlength=len(texts))
     start = start[_prominent(start, document[start], size > settings.long, settings)]
     return _join(words, document, _cover(start, settings.ngram, len(words)), len(texts))
@@ -216,6 +247,30 @@ def _prominent(
     np.maximum.at(longest, document[first], length)
     keep: NDArray[np.bool_] = length >= settings.run_share * longest[document[first]]
     return keep[run] | ~long[document]
+
+
+def _longest_run(start: Ints, document: Ints, count: Ints, least: int) -> Ints:
+    """Return where the n-grams of each text's longest recurring run begin; start (g,) ascending.
+
+    Its ends are cut where they are less than half as common as its middle: a popular question after a fixed
+    preamble is not the preamble.
+    """
+    kept = count >= least
+    start, document, count = start[kept], document[kept], count[kept]
+    if not len(start):
+        return start
+    run = np.cumsum(np.r_[True, (np.diff(start) > 1) | (np.diff(document) != 0)]) - 1
+    first = np.flatnonzero(np.r_[True, np.diff(run) != 0])
+    length = np.diff(np.append(first, len(run)))
+    middle = count[np.lexsort((count, run))][first + length // 2]
+    common = np.flatnonzero(2 * count >= middle[run])
+    begins, ends = np.full(len(first), len(run)), np.full(len(first), -1)
+    np.minimum.at(begins, run[common], common)
+    np.maximum.at(ends, run[common], common)
+    longest = np.lexsort((first, -(ends - begins), document[first]))  # the first of the longest of each text
+    longest = longest[np.r_[True, np.diff(document[first][longest]) != 0]]
+    at = np.arange(len(run))
+    return start[np.isin(run, longest) & (at >= begins[run]) & (at <= ends[run])]
 
 
 def _join(words: pl.Series, document: Ints, kept: NDArray[np.bool_], n: int) -> list[str]:

@@ -115,3 +115,26 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = view_texts(View.SKELETON, texts, ViewSettings())
     monkeypatch.setattr("embeddings.views._BLOCK_CHARACTERS", 100)
     assert view_texts(View.SKELETON, texts, ViewSettings()) == whole
+
+
+def test_the_run_view_is_the_fixed_part_to_the_letter_wherever_it_stands() -> None:
+    rng = random.Random(3)
+    line = "please keep the complete reasoning in view and number every step of it"
+    texts = []
+    for _ in range(40):
+        words = say(rng, 300).split()
+        at = rng.randrange(300)
+        texts.append(" ".join([*words[:at], line, *words[at:]]))
+    texts += [say(rng, 60) for _ in range(40)]
+    seen = view_texts(View.RUN, texts, ViewSettings())
+    assert {run.strip(f"{SLOT} ") for run in seen[:40]} == {line}
+    assert set(seen[40:]) == {""}
+
+
+def test_the_run_view_takes_the_longer_of_two_runs_and_not_what_often_follows_it() -> None:
+    rng = random.Random(4)
+    long, short, popular = " ".join(WORDS[:20]), " ".join(WORDS[100:110]), " ".join(WORDS[200:210])
+    texts = [f"{long} {say(rng, 5)} {short} {say(rng, 5)}" for _ in range(50)]
+    texts += [f"{long} {popular} {say(rng, 5)}" for _ in range(12)]
+    seen = view_texts(View.RUN, texts, ViewSettings())
+    assert {run.strip(f"{SLOT} ") for run in seen} == {long}
