@@ -7,8 +7,16 @@ from numpy.random import Generator
 from campaigns.simulation.cache import cached_tokens
 from campaigns.simulation.pack import Floats, Ints
 from campaigns.simulation.people import (
-    COUNTRIES, ENDPOINTS, HOMES, MODEL_SHARES, MODELS, N_AGENTS, PLANS, TUNNELS, People,
-)  # fmt: skip
+    COUNTRIES,
+    ENDPOINTS,
+    HOMES,
+    MODEL_SHARES,
+    MODELS,
+    N_AGENTS,
+    PLANS,
+    TUNNELS,
+    People,
+)
 
 IDLE = 1800.0  # seconds after which a new session begins
 LIMITS = (6, 15, 40, 60)  # requests an account and minute by plan, beyond which it is told to wait
@@ -29,7 +37,7 @@ _AGENTS = (
 
 
 def session_numbers(account: Ints, time: Floats) -> tuple[Ints, Ints]:
-    """Number sessions over rows sorted by time: session (n,), and its place within the account (n,)."""
+    """Return each row's session (n,) and that session's place in its account (n,); rows sorted by time."""
     order = np.lexsort((time, account))
     a, t = account[order], time[order]
     fresh = np.diff(a, prepend=-1) != 0
@@ -102,7 +110,7 @@ def limited(people: People, account: Ints, time: Floats) -> Ints:
 
 def optional_columns(
     people: People, account: Ints, time: Floats, texts: pl.Series, number: Ints,
-    address: Ints, model: Ints, days: int, seed: int, rng: Generator,
+    address: Ints, model: Ints, seed: int, rng: Generator,
 ) -> pl.DataFrame:  # fmt: skip
     """Write every optional column but account_created; rows sorted by time.
 

@@ -52,7 +52,7 @@ def _families(people: People, who: Ints, session: Ints, rng: Generator) -> Ints:
 
 
 def _rank_within(family: Ints, rng: Generator) -> Ints:
-    """Number the rows of each family in random order, so that free text is drawn without replacement."""
+    """Count up the rows of each family in random order, so that free text is drawn without replacement."""
     shuffle = rng.permutation(len(family))
     order = shuffle[np.argsort(family[shuffle], kind="stable")]
     counts = np.bincount(family) if len(family) else np.empty(0, np.int64)

@@ -186,7 +186,7 @@ def _interests(country: Ints, scripted: Ints, pack: Pack, rng: Generator) -> tup
 
 
 def _organisations(n: int, rng: Generator) -> Ints:
-    """Number the organisations: two accounts in three are alone, the rest in firms of heavy-tailed size."""
+    """Draw organisations by number: nine in ten are of one account, the rest of heavy-tailed size."""
     sizes = np.where(rng.random(n) < 0.9, 1, np.minimum(rng.zipf(1.7, n) + 1, 80))
     return rng.permutation(np.repeat(np.arange(n), sizes)[:n])
 

@@ -9,6 +9,7 @@ def names(split: str, campaigns: bool) -> tuple[str, ...]:
     return tuple(s.name for s in (SCENARIOS if campaigns else DECOYS).values() if s.split == split)
 
 
+_PLAIN = ("fixed_preamble", "reasoning_suffix", "benchmark_sweep", "diverse_harvest", "rubric_grading")
 # demo: a week with three campaigns and two look-alikes. realistic: many ordinary accounts, each campaign
 # 0.1 to 5 % of the rows. stress: every tuning scenario at once among few. null: nothing to find.
 PRESETS: dict[str, SimulationSettings] = {
@@ -17,13 +18,13 @@ PRESETS: dict[str, SimulationSettings] = {
         accounts=20_000,
         rate=2.5,
         campaigns=(
-            "fixed_preamble",
-            "reasoning_suffix",
-            "benchmark_sweep",
-            "diverse_harvest",
-            "rubric_grading",
-        )
-        + ("paraphrased_templates", "human_hours", "camouflage", "short_lived", "few_and_fast"),
+            *_PLAIN,
+            "paraphrased_templates",
+            "human_hours",
+            "camouflage",
+            "short_lived",
+            "few_and_fast",
+        ),
         decoys=names("tuning", campaigns=False),
     ),
     "stress": SimulationSettings(

@@ -147,7 +147,7 @@ def _split(partition: Partition, n: int, m: int, weight: Floats, rng: Generator)
 def _replacements(
     scenario: Scenario, slot: Ints, time: Floats, days: int, rng: Generator
 ) -> tuple[Ints, Floats]:
-    """Number the generation of the account that serves each request; also the second of each slot's end."""
+    """Return the generation of the account that serves each request, and the second of each slot's end."""
     m = scenario.accounts
     if scenario.ban:
         ends = BAN_AT * days * DAY + rng.exponential(2 * 3600, m)
