@@ -47,8 +47,8 @@ def records(
     of_row = np.full(log.rows.height, -1)
     for i in reversed(range(len(cases))):
         of_row[_rows(log, cases[i])] = i
-    names = np.array([*ids, None], dtype=object)  # -1 is the last: no campaign
-    campaign_of_row = pl.Series("campaign_id", names[of_row], dtype=pl.String)
+    names = pl.Series("campaign_id", [*ids, None], dtype=pl.String)  # the last is for no campaign
+    campaign_of_row = names.gather(np.where(of_row < 0, len(ids), of_row))
     return Records(
         [
             _campaign(log, case, cid, rank, words, cluster_ids, window)
