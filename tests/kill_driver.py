@@ -1,0 +1,34 @@
+"""Runs a detection and dies by SIGKILL when a stage has written its files and is not yet finished.
+
+python kill_driver.py LOG OUTPUT STAGE[:PART]
+"""
+
+import functools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import flows.pipeline as pipeline
+from flows.run import open_run, perform
+from flows.settings import DetectSettings
+from tests.tiny import use_tiny_encoder
+
+log, output, victim = sys.argv[1:]
+use_tiny_encoder(setattr)
+
+
+def deadly(function: Any, run: Any, part: str = "") -> Any:
+    @functools.wraps(function)
+    def dies(run: Any, part: str, out: Path) -> Any:
+        function(run, part, out)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    struck = victim in (function.__name__, f"{function.__name__}:{part}")
+    return perform(dies if struck else function, run, part)
+
+
+pipeline.perform = deadly
+run = open_run(log, Path(output), DetectSettings(), (None, None))
+sys.stdout.write(str(pipeline.complete(run, pipeline.plain())))

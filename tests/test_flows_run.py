@@ -1,0 +1,200 @@
+"""A run on disk: finished or not there, resumed, alone at its work, the same whatever happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from flows.errors import InputError, StageError, StorageError
+from flows.pipeline import complete, plain
+from flows.run import Run, begin, load_run, open_run, perform, sweep
+from flows.settings import DetectSettings
+from tests.tiny import planted, rows, same_tables, tables, use_tiny_encoder, write
+
+STAGES = ("sample", "views:skeleton", "fit", "embed", "neighbours", "cluster", "link", "evidence", "report")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+
+
+def opened(folder: Path, **settings: Any) -> Run:
+    log = write(rows(), folder)
+    return open_run(str(log), folder / "out", DetectSettings(**settings), (None, None))
+
+
+def driven(log: Path, output: Path, victim: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "tests.kill_driver", str(log), str(output), victim]
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.run(call, capture_output=True, text=True, cwd=root, check=False)
+
+
+def test_opening_a_run_writes_nothing(tmp_path: Path) -> None:
+    opened(tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_is_finished_or_not_there(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    begin(run)
+
+    def half(run: Run, part: str, out: Path) -> dict[str, int]:
+        (out / "half.txt").write_text("half")
+        raise RuntimeError("words of a prompt")
+
+    with pytest.raises(StageError, match=r"^stage half failed: RuntimeError at test_flows_run.py:\d+$"):
+        perform(half, run)
+    assert run.done("half") is None
+    assert not run.place("half").exists()
+
+
+def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    begin(run)
+    calls = []
+
+    def once(run: Run, part: str, out: Path) -> dict[str, int]:
+        calls.append(part)
+        return {"n": len(calls)}
+
+    first = [perform(once, run, part) for part in ("a/0", "a/1")]
+    again = perform(once, load_run(run.folder), "a/0")
+    assert calls == ["a/0", "a/1"]
+    assert again == first[0] | {"resumed": True}
+
+
+def test_a_full_disk_is_an_error_that_may_pass(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    begin(run)
+
+    def full(run: Run, part: str, out: Path) -> dict[str, int]:
+        raise OSError(28, "No space left on device", str(out))
+
+    with pytest.raises(StorageError, match="stage full failed: No space left on device"):
+        perform(full, run)
+
+
+def test_the_request_is_what_changes_the_result(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    assert opened(tmp_path, work={"workers": 2, "time_limit": 5}).request == run.request
+    assert opened(tmp_path, seed=1).request != run.request
+    assert opened(tmp_path, clusters={"min_cluster_size": 7}).request != run.request
+    moved = write(rows(), tmp_path / "elsewhere")
+    assert open_run(str(moved), tmp_path / "out2", DetectSettings(), (None, None)).run_id == run.run_id
+    assert run.run_id[0] == "r"
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    log = write(rows(), tmp_path)
+    with pytest.raises(InputError, match="is not a folder that may be written"):
+        open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
+
+
+def test_a_window_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
+    log = write(rows(), tmp_path)
+    with pytest.raises(InputError, match="is not after its start"):
+        open_run(str(log), tmp_path / "out", DetectSettings(), (86_400_000_000, 0))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_killed_at_each_stage_and_started_again_it_ends_with_the_same_tables(tmp_path: Path) -> None:
+    log = write(planted(), tmp_path)
+    whole = complete(open_run(str(log), tmp_path / "whole", DetectSettings(), (None, None)), plain())
+    output = tmp_path / "out"
+    for victim in (*STAGES, "publish"):
+        ran = driven(log, output, victim)
+        assert ran.returncode == -signal.SIGKILL, (victim, ran.stderr)
+        assert (output / "latest.json").exists() == (victim == "publish")
+        assert len(list(output.glob("date=*/run_id=*"))) == (victim == "publish")
+    ended = driven(log, output, "none")
+    assert ended.returncode == 0, ended.stderr
+    run_dir = Path(ended.stdout)
+    assert run_dir.name == whole.name
+    assert same_tables(run_dir, whole)
+    assert tables(run_dir)["campaigns"].height
+    assert list((output / ".staging").glob("*/")) == []
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_resumed_stage_is_not_done_twice(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    did: list[str] = []
+
+    def stops(stage: str, part: str, counts: dict[str, Any]) -> None:
+        did.append(stage)
+        if stage == "embed":
+            raise StageError("test", "stop here")
+
+    with pytest.raises(StageError):
+        complete(run, plain(stops))
+    resumed: list[str] = []
+    complete(run, plain(lambda stage, part, counts: resumed.append(stage) if "resumed" in counts else None))
+    assert did[0] == "sample"
+    assert resumed == ["sample", "views", "views", "views", "fit", "embed"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_published_request_is_answered_at_once(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    first = complete(run, plain())
+    changed = first.stat().st_mtime_ns
+
+    def no_stage(*_: Any) -> None:
+        raise AssertionError("a stage ran")
+
+    again = complete(opened(tmp_path), no_stage)
+    assert (again, again.stat().st_mtime_ns) == (first, changed)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_two_runs_of_one_window_at_the_same_time_do_not_harm_each_other(tmp_path: Path) -> None:
+    log = write(rows(), tmp_path)
+    found: list[Path] = []
+
+    def go(seed: int) -> None:
+        run = open_run(str(log), tmp_path / "out", DetectSettings(seed=seed), (None, None))
+        found.append(complete(run, plain()))
+
+    threads = [threading.Thread(target=go, args=(seed,)) for seed in (0, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    latest = json.loads((tmp_path / "out" / "latest.json").read_text())
+    published = list((tmp_path / "out").glob("date=*/run_id=*"))
+    assert [run.name for run in published] == [f"run_id={latest['current']['2026-06-01']}"]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_tables_do_not_depend_on_the_number_of_shards(
+    tmp_path: Path, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.stages.SHARD_LEAST", 50)
+    log = write(planted(), tmp_path)
+    one = complete(open_run(str(log), tmp_path / "one", DetectSettings(), (None, None)), plain())
+    settings = DetectSettings.model_validate({"work": {"shards": shards}})
+    other = complete(open_run(str(log), tmp_path / "other", settings, (None, None)), plain())
+    assert same_tables(one, other)
+
+
+def test_stale_staging_is_swept_and_what_is_at_work_is_left(tmp_path: Path) -> None:
+    runs = [opened(tmp_path, seed=seed) for seed in range(3)]
+    for run in runs:
+        begin(run)
+    for run in runs[:2]:
+        os.utime(run.folder, (time.time() - 9 * 86_400,) * 2)
+    with FileLock(f"{runs[0].folder}.lock"):
+        assert sweep(runs[0].output, 7) == 1
+    assert [run.folder.exists() for run in runs] == [True, False, True]
