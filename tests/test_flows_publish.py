@@ -1,0 +1,132 @@
+"""Publishing: complete or not there, the earlier run moved aside, latest.json last, mended after a kill."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.errors import StageError
+from flows.pipeline import complete, plain
+from flows.publish import settle
+from flows.run import open_run
+from flows.settings import DetectSettings
+from tests.tiny import TABLES, rows, use_tiny_encoder, write
+
+pytestmark = pytest.mark.usefixtures("tiny")
+DAY = "date=2026-06-01"
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+
+
+def publish(folder: Path, seed: int = 0, window: Any = (None, None)) -> Path:
+    log = write(rows(), folder)
+    return complete(open_run(str(log), folder / "out", DetectSettings(seed=seed), window), plain())
+
+
+def latest(folder: Path) -> Any:
+    return json.loads((folder / "out" / "latest.json").read_text())
+
+
+def test_a_run_is_published_with_all_its_tables_and_a_manifest(tmp_path: Path) -> None:
+    run = publish(tmp_path)
+    assert run == tmp_path / "out" / DAY / run.name
+    assert sorted(file.name for file in run.iterdir()) == sorted(
+        [*(f"{name}.parquet" for name in TABLES), "manifest.json", "report.html"]
+    )
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["rows"] == {"read": 40, "outside_window": 0, "in": 40, "kept": 40, "set_aside": {}}
+    assert manifest["no_rows"] is False
+    assert set(manifest["seconds"]) >= {
+        "sample",
+        "views",
+        "embed",
+        "neighbours",
+        "cluster",
+        "link",
+        "evidence",
+    }
+    assert manifest["inputs"]["absent_columns"][0] == "org_id"
+    assert manifest["settings"]["sample"]["cap"] == DetectSettings().sample.cap
+    assert latest(tmp_path) == {"run_dir": f"{DAY}/{run.name}", "current": {"2026-06-01": run.name[7:]}}
+    assert list((tmp_path / "out" / ".staging").glob("*/")) == []
+
+
+def test_an_earlier_run_of_the_same_day_moves_to_superseded(tmp_path: Path) -> None:
+    first, second = publish(tmp_path), publish(tmp_path, seed=1)
+    assert [run.name for run in (tmp_path / "out" / DAY).iterdir()] == [second.name]
+    assert (tmp_path / "out" / "superseded" / DAY / first.name / "campaigns.parquet").exists()
+    third = publish(tmp_path)
+    assert (third, latest(tmp_path)["current"]["2026-06-01"]) == (first, first.name[7:])
+
+
+def test_latest_is_the_newest_window_whatever_was_run_last(tmp_path: Path) -> None:
+    noon, day = 1_780_315_200_000_000, 86_400_000_000
+    newer = publish(tmp_path, window=(noon + day, noon + 2 * day))
+    older = publish(tmp_path)
+    found = latest(tmp_path)
+    assert found["run_dir"] == f"date=2026-06-02/{newer.name}"
+    assert found["current"] == {"2026-06-01": older.name[7:], "2026-06-02": newer.name[7:]}
+
+
+def test_a_window_without_rows_has_every_table_and_is_marked(tmp_path: Path) -> None:
+    run = publish(tmp_path, window=(0, 86_400_000_000))
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert (manifest["status"], manifest["no_rows"], run.parent.name) == ("no_rows", True, "date=1970-01-01")
+    assert manifest["rows"]["outside_window"] == 40
+    assert len(list(run.glob("*.parquet"))) == len(TABLES)
+
+
+@pytest.mark.parametrize("step", ["before the swap", "after the rename", "after moving the old one"])
+def test_a_publication_cut_off_between_its_steps_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    first = publish(tmp_path)
+    real: Any = os.replace
+    cut = {
+        "before the swap": "run_id=",
+        "after the rename": "superseded",
+        "after moving the old one": "latest.json",
+    }
+
+    def dies(source: Any, target: Any) -> None:
+        place = Path(target).relative_to(tmp_path / "out").as_posix()
+        at = place.startswith("date=") if step == "before the swap" else cut[step] in place
+        if at:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            publish(tmp_path, seed=1)
+    if step != "after moving the old one":
+        assert (tmp_path / "out" / latest(tmp_path)["run_dir"] / "campaigns.parquet").exists()
+    settle(tmp_path / "out")
+    assert (tmp_path / "out" / latest(tmp_path)["run_dir"] / "campaigns.parquet").exists()
+    assert len(list((tmp_path / "out" / DAY).iterdir())) == 1
+    second = publish(tmp_path, seed=1)
+    assert [run.name for run in (tmp_path / "out" / DAY).iterdir()] == [second.name] != [first.name]
+
+
+def test_a_full_disk_leaves_the_last_published_run_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish(tmp_path)
+    before = {file: file.read_bytes() for file in [*first.iterdir(), tmp_path / "out" / "latest.json"]}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "campaigns.parquet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyarrow.parquet.write_table", full)
+        with pytest.raises(
+            StageError, match=r"stage evidence failed: No space left on device: campaigns.parquet"
+        ):
+            publish(tmp_path, seed=1)
+    assert {file: file.read_bytes() for file in before} == before
+    assert publish(tmp_path, seed=1).exists()
