@@ -32,11 +32,11 @@ MODELS: Mapping[Explanation, Model] = {
     Explanation.INDEPENDENT: Model("independent users of one interest", OPERATOR),
     Explanation.TOOL: Model(
         "customers of one tool or prompt library under a quota, each with a key of their own",
-        HOURS | {Signal.ADDRESSES, Signal.TASKS},
+        HOURS | {Signal.TASKS},
     ),
     Explanation.AUTOMATION: Model(
         "jobs that customers run by the clock, each customer their own",
-        frozenset({Signal.EVENNESS, Signal.ADDRESSES, Signal.TASKS}),
+        frozenset({Signal.EVENNESS, Signal.TASKS}),
     ),
     Explanation.SERVICE: Model(
         "a metered service that asks on its customers' behalf, round the clock", frozenset({Signal.REPEATS})
@@ -63,19 +63,17 @@ class Weighed(NamedTuple):
     sentence: str
 
 
-def weigh(
-    findings: Mapping[Signal, Finding], one_template: bool, organisation: float | None
-) -> list[Weighed]:
+def weigh(findings: Mapping[Signal, Finding], one_subject: bool, organisation: float | None) -> list[Weighed]:
     """Weigh a group against every innocent model that the columns of the log allow.
 
-    one_template: whether one prompt template holds most of the group's rows; a crowd spread evenly over many
-    unrelated tasks is no tool's and no customer's job. organisation: the largest share of the group's
+    one_subject: whether the group asks about few topics, as a tool's or a job's users do; a crowd that deals
+    the same mix of many topics to every account is neither. organisation: the largest share of the group's
     accounts in one organisation, None where the log does not say.
     """
     weighed = []
     for explanation, model in MODELS.items():
         betrayed_by = model.betrayed_by
-        if explanation in (Explanation.TOOL, Explanation.AUTOMATION) and one_template:
+        if explanation in (Explanation.TOOL, Explanation.AUTOMATION) and one_subject:
             betrayed_by = betrayed_by - {Signal.TASKS}
         if explanation is Explanation.ORGANISATION:
             if organisation is None:

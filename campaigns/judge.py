@@ -25,13 +25,13 @@ from campaigns.explain import Weighed, weigh
 from campaigns.groups import Group, linked_groups, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
-from campaigns.members import grown, linking_members
+from campaigns.members import grown, parts
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
-ONE_TEMPLATE = 0.5
+MANY_TOPICS = 5.0  # exp(entropy) from which a group's mix of topics is a mix
 TEXTS_READ = 60
 
 
@@ -75,7 +75,7 @@ def judge(
     groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
     law = people(log, topics, seed)
     groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
-    groups = [linking_members(log, group, law, settings.link.min_accounts) for group in groups]
+    groups = [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
     logger.info("judging %d groups", len(groups))
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
     again = repeated(log)
@@ -139,8 +139,7 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
         orgs = log.accounts["org_id"].gather(group.members).drop_nulls()
         largest = np.unique(orgs.to_numpy(), return_counts=True)[1].max(initial=0)
         organisation = int(largest) / len(group.members)
-    one_template = (findings[Signal.TEMPLATE].statistic or 0.0) >= ONE_TEMPLATE
-    return weigh(findings, one_template, organisation)
+    return weigh(findings, (findings[Signal.TASKS].effect or 0.0) < MANY_TOPICS, organisation)
 
 
 def _same(group: Group, other: Group) -> bool:

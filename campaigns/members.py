@@ -18,23 +18,26 @@ OPERATOR_SHAPE = 8.0
 # How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
 SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
 OURS, OURS_ROWS = 0.3, 5  # least share and number of a label's rows that make it the campaign's
+OURS_IN_TOPICS = 0.15  # a harvest without a template shares its topics with others
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
 
-def linking_members(log: Traffic, group: Group, people: People, min_accounts: int) -> Group:
-    """Give each candidate a probability of taking part, from its linking-half rows, volumes left out.
+def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list[Group]:
+    """Return the group as it is, and the part of it that behaves like one queue, where there is such a part.
 
-    Those are the members on which the evidence is weighed: held-out rows and volumes have not been looked at.
-    Where no part of the candidates stands out, all of them stay, each as likely in as out.
+    Who belongs to the part is seen from linking-half rows alone, volumes left out: the evidence is weighed on
+    held-out rows and volumes that have not been looked at. Both are groups of their own to whoever controls
+    false discoveries.
     """
+    whole = dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
     rows = group.rows[~log.held_out[group.rows]]
-    group = dataclasses.replace(
+    part = dataclasses.replace(
         group, confidence=_mixture(log, rows, group.candidates, people, False, ~log.held_out)
     )
-    if len(group.members) < min_accounts:
-        return dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
-    return group
+    if len(part.members) < min_accounts:
+        return [whole]
+    return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
 def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]) -> Group:
@@ -48,11 +51,11 @@ def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]
         inside = np.zeros(len(log.account), dtype=bool)
         inside[group.member_rows(log)] = True
         member = np.isin(log.account, group.members)
-        for label in labels.values():
+        for name, label in labels.items():
             theirs = np.bincount(label[member & (label >= 0)], minlength=label.max(initial=0) + 1)
             everybodys = np.bincount(label[label >= 0], minlength=label.max(initial=0) + 1)
-            ours = (theirs >= OURS_ROWS) & (theirs >= OURS * everybodys)
-            inside |= (label >= 0) & ours[label]
+            part = OURS_IN_TOPICS if name == "topic" and not group.clusters else OURS
+            inside |= (label >= 0) & ((theirs >= OURS_ROWS) & (theirs >= part * everybodys))[label]
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)
