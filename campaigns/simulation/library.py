@@ -70,7 +70,7 @@ _CAMPAIGNS = (
     Scenario(
         name="camouflage", beats=True, shape=Shape.SUFFIX,
         sentence="A quarter of each account's traffic, the rest ordinary.", accounts=80, per_day=4,
-        share=0.25, partition=Partition.ROUND_ROBIN, hours=Hours.HUMAN, declared=(Giveaway.TOPIC,),
+        share=0.25, partition=Partition.ROUND_ROBIN, hours=Hours.HUMAN, declared=_TEMPLATE,
     ),
     Scenario(
         name="short_lived", beats=True, shape=Shape.PREAMBLE,
@@ -80,7 +80,7 @@ _CAMPAIGNS = (
     Scenario(
         name="pivot", beats=True, shape=Shape.TASK,
         sentence="A harvest that turns to a new task set and model.", accounts=60, per_day=8, pivot=True,
-        families=6, model="one", declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA),
+        families=6, model="one", declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA, Giveaway.REPEATS),
     ),
     Scenario(
         name="banned_and_back", shape=Shape.PREAMBLE,
@@ -121,7 +121,7 @@ _CAMPAIGNS = (
     Scenario(
         name="paraphrased_camouflage", beats=True, shape=Shape.PARAPHRASED,
         sentence="Paraphrases, half of the traffic.", accounts=60, per_day=6, share=0.5,
-        hours=Hours.OFFICE, declared=(Giveaway.HOURS, Giveaway.TOPIC), split="heldout",
+        hours=Hours.OFFICE, declared=(Giveaway.HOURS, Giveaway.TOPIC, Giveaway.LENGTH), split="heldout",
     ),
     Scenario(
         name="injected_sweep", beats=True, shape=Shape.INJECTED,

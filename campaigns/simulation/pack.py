@@ -41,7 +41,9 @@ class Pack:
     def free(self, family: Ints, rank: Ints) -> Ints:
         """Return the text number of the rank-th free text of each family, wrapping at its end."""
         n_free = self.n_free[family]
-        return self.start[family] + self.popular[family] + 2 * (rank % n_free)
+        return self.start[family] + np.minimum(
+            self.popular[family] + 2 * (rank % n_free), self.size[family] - 1
+        )
 
     def task(self, family: Ints, rank: Ints) -> Ints:
         """Return the text number of the rank-th task of each family, wrapping at its end."""
@@ -104,7 +106,7 @@ def load_pack(frame: pl.DataFrame, rng: Generator) -> Pack:
         family=keys["run"].to_numpy().astype(np.int64),
         start=np.cumsum(size) - size,
         size=size,
-        popular=np.minimum(2 + size // 60, 40),
+        popular=np.minimum(np.minimum(2 + size // 60, 40), np.maximum(size - 2, 0)),
         roles=roles,
         names=tuple(groups["family"]),
         langs=tuple(groups["lang"]),
