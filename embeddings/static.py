@@ -1,0 +1,93 @@
+"""Static encoders: a text's vector is the mean of its tokens' vectors, at length one.
+
+Runs a sentence-transformers `StaticEmbedding` folder (fitted here, or pretrained) without torch: the ids are
+the tokenizer's own, the sum is one sparse product. `SentenceTransformer(folder).encode` gives the same
+vectors, only slower, except that it leaves a text without tokens at zero.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+from scipy import sparse
+from tokenizers import Tokenizer
+
+from embeddings.tokens import Tokens, Words
+from embeddings.vectors import Vectors, finish
+
+_BLOCK_CHARACTERS = 16_000_000  # text tokenised at a time: bounds memory whatever the size of the log
+_BLOCK_ROWS = 4096  # rows a thread sums at a time
+
+
+class StaticEncoder:
+    """Tokens' vectors, added up. `identity` names the files and settings that the vectors depend on."""
+
+    def __init__(self, identity: str, words: Words, weights: Vectors, prompt: str = "") -> None:
+        self.identity = identity
+        self.dimension = int(weights.shape[1])
+        self.n_unknown = 0
+        self._words = words
+        self._weights = np.ascontiguousarray(weights, dtype=np.float32)
+        self._prompt = prompt
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Vectors:
+        """Return (n, d) float32 unit rows; progress is called with the number of texts done so far.
+
+        Texts without a token get `vectors.unknown_vector` and are added to `n_unknown`.
+        """
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for start, stop in blocks(texts, _BLOCK_CHARACTERS):
+            part = [self._prompt + text for text in texts[start:stop]] if self._prompt else texts[start:stop]
+            self._sum(self._words.tokens(part), vectors[start:stop])
+            if progress is not None:
+                progress(stop)
+        vectors, lost = finish(vectors)
+        self.n_unknown += lost
+        return vectors
+
+    def _sum(self, tokens: Tokens, out: Vectors) -> None:
+        """Add up the vectors of each text's tokens into `out` (n, d)."""
+        ids, starts = tokens
+        n_tokens = len(self._weights)
+
+        def rows(first: int) -> None:
+            last = min(first + _BLOCK_ROWS, len(out))
+            low, high = starts[first], starts[last]
+            ones = np.ones(high - low, dtype=np.float32)
+            bag = sparse.csr_array(
+                (ones, ids[low:high], starts[first : last + 1] - low), shape=(last - first, n_tokens)
+            )
+            out[first:last] = bag @ self._weights
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(rows, range(0, len(out), _BLOCK_ROWS)))
+
+
+def blocks(texts: Sequence[str], characters: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of runs of texts with at most `characters` in all, or one text."""
+    start = taken = 0
+    for stop, text in enumerate(texts):
+        if taken and taken + len(text) > characters:
+            yield start, stop
+            start, taken = stop, 0
+        taken += len(text)
+    if start < len(texts):
+        yield start, len(texts)
+
+
+def read_static(folder: Path) -> tuple[Tokenizer, Vectors]:
+    """Read the tokenizer and the (tokens, d) vectors of a StaticEmbedding or model2vec folder."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    stored = load_file(folder / "model.safetensors")
+    if "embedding.weight" in stored:
+        return tokenizer, stored["embedding.weight"].astype(np.float32)
+    weights = stored["embeddings"]
+    if "mapping" in stored:
+        weights = weights[stored["mapping"].astype(np.int64)]
+    weights = weights.astype(np.float32)
+    if "weights" in stored:
+        weights = weights * stored["weights"][:, None].astype(np.float32)
+    return tokenizer, weights
