@@ -28,7 +28,7 @@ err = Console(stderr=True)
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a stage failed, 2 the call or the input is at fault."""
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(str(error), 2)
     except InputError as error:
@@ -138,7 +138,7 @@ def detect(
 
     _log_to_stderr()
     settings = read_settings(
-        config, encoder=encoder, seed=seed, sample={"budget": sample} if sample else None
+        config, encoder=encoder, seed=seed, sample=None if sample is None else {"budget": sample}
     )
     window = (_moment(start, "--start"), _moment(end, "--end"))
     run = open_run(log, output, settings, window, enforcement)

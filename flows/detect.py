@@ -7,14 +7,14 @@ one, is a task that is told a path and does what flows/stages.py says; one that 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from prefect import Task, flow, get_client, task
 from prefect.client.schemas.objects import State
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import stages
 from flows.artifacts import ProgressArtifact, tell
@@ -28,7 +28,7 @@ from flows.settings import DetectSettings
 
 Told = Callable[[str, str, Counts], None]
 # Tasks submits no more at a time than the settings say; any task runner will do, stages share files only.
-THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
+THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=64))
 _listeners: list[Told] = []  # who else is told of a stage, in this process: the command line
 
 

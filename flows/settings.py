@@ -2,18 +2,18 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from embeddings.fit import FitSettings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from campaigns.judge import JudgeSettings
 from embeddings.clusters import ClusterSettings
 from embeddings.describe import DescribeSettings
 from embeddings.encoders import EncoderSettings
+from embeddings.fit import FitSettings
 from embeddings.index import IndexSettings
 from embeddings.views import View, ViewSettings
 from flows.errors import InputError
@@ -66,7 +66,7 @@ class DetectSettings(BaseModel):
         description="A SentenceTransformer by name or folder; 'fitted': one fitted to the log itself.",
     )
     views: Annotated[tuple[View, ...], Field(min_length=1)] = Field(
-        default=(View.FULL, View.SKELETON, View.ENDS), description="In which ways prompts are looked at."
+        default=(View.FULL, View.SKELETON, View.RUN), description="In which ways prompts are looked at."
     )
     columns: Mapping[Column, str] = Field(
         default_factory=dict, description="Our column name to the log's, where they differ."
@@ -119,7 +119,12 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    readers = {".toml": tomllib.loads, ".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+    readers: dict[str, Callable[[str], Any]] = {
+        ".toml": tomllib.loads,
+        ".json": json.loads,
+        ".yaml": yaml.safe_load,
+        ".yml": yaml.safe_load,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: a config file ends in {', '.join(readers)}")

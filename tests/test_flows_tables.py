@@ -13,14 +13,16 @@ from flows import tables
 from flows.tables import TABLES, prompts_schema, write_frame, write_records
 
 CONTRACT = {
-    "campaigns": """campaign_id rank reported decision_reason title window_start window_end first_seen
-        last_seen n_accounts n_prompts n_distinct_prompts estimated_prompts n_orgs n_ips n_asns models input_tokens
-        output_tokens e_value q_value template keywords capability lookalike lookalike_score not_tested lineage
-        previous_campaign_id cluster_ids""",
-    "campaign_accounts": """campaign_id account_id org_id confidence n_prompts n_total share
-        estimated_prompts n_ips first_seen last_seen reasons""",
-    "campaign_evidence": """campaign_id signal status reason direction statistic effect null_model p_value
-        e_value n sentence""",
+    "campaigns": """
+        campaign_id rank reported decision_reason title window_start window_end first_seen last_seen
+        n_accounts n_prompts n_distinct_prompts estimated_prompts n_orgs n_ips n_asns models input_tokens
+        output_tokens e_value q_value template keywords capability lookalike lookalike_score not_tested
+        lineage previous_campaign_id cluster_ids""",
+    "campaign_accounts": """
+        campaign_id account_id org_id confidence n_prompts n_total share estimated_prompts n_ips first_seen
+        last_seen reasons""",
+    "campaign_evidence": """
+        campaign_id signal status reason direction statistic effect null_model p_value e_value n sentence""",
     "campaign_explanations": "campaign_id explanation score for against sentence",
     "campaign_exemplars": "campaign_id request_id account_id timestamp kind prompt",
     "clusters": "cluster_id view n_prompts n_accounts template keywords strength campaign_id",

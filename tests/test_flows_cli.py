@@ -1,0 +1,234 @@
+"""The command line: exit codes, one clear line for input at fault, and odd input that is valid."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.cli import main
+from tests.tiny import START, TABLES, planted, rows, tables, use_tiny_encoder, write
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return what calls the command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hydrascope", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def detect(call: Any, log: Path, *more: object) -> Path:
+    """Detect plainly, which must succeed, and return the folder of the run."""
+    output = log.parent / "out"
+    code, _, err = call("detect", log, "--output", output, "--plain", *more)
+    assert code == 0, err
+    assert "Traceback" not in err
+    return output / json.loads((output / "latest.json").read_text())["run_dir"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["detect"], "LOG"),
+        (["detect", "LOG"], "--output"),
+        (["detect", "LOG", "--output", "OUT", "--nonsense"], "--nonsense"),
+        (["detect", "LOG", "--output", "OUT", "--sample", "many"], "many"),
+        (["detect", "LOG", "--output", "OUT", "--sample", "0"], "sample.budget"),
+        (["detect", "LOG", "--output", "OUT", "--start", "yesterday"], "expected a day or a time"),
+        (["detect", "LOG", "--output", "OUT", "--start", "2026-06-02", "--end", "2026-06-01"], "not after"),
+        (["detect", "LOG", "--output", "OUT", "--config", "no.toml"], "no.toml"),
+        (["detect", "LOG", "--output", "OUT", "--enforcement", "LOG"], "no column 'action'"),
+        (["detect", "nowhere.parquet", "--output", "OUT"], "no Parquet file at"),
+        (["detect", "LOG", "--output", "LOG"], "not a folder that may be written"),
+        (["detect", "LOG", "--output", "OUT", "--encoder", "no/such-encoder"], "no/such-encoder"),
+        (["evaluate", "TMP", "--truth", "LOG"], "is not the folder of a run"),
+        (["show", "TMP"], "is not the folder of a run"),
+        (["simulate", "TMP", "--accounts", "0"], "accounts"),
+        (["simulate", "TMP", "--campaigns", "no_such"], "no_such"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_call_at_fault_is_one_line_and_exit_code_2_and_writes_nothing(
+    tmp_path: Path, call: Any, words: list[str], said: str
+) -> None:
+    log = write(rows(), tmp_path / "log")
+    places = {"LOG": log, "OUT": tmp_path / "out", "TMP": tmp_path}
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = call(*(places.get(word, word) for word in words), *(["--plain"] if "OUT" in words else []))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert said in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"prompt": [1.5] * 40}, "prompt must be a string"),
+        ({"timestamp": ["2026-06-01"] * 40}, "timestamp must be a timestamp"),
+        ({"account_id": list(range(40))}, "account_id must be a string"),
+    ],
+)
+def test_a_log_at_fault_is_one_line_and_exit_code_2(
+    tmp_path: Path, call: Any, columns: dict[str, Any], said: str
+) -> None:
+    log = write(rows(**columns), tmp_path)
+    code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
+    assert (code, err.count("\n"), (tmp_path / "out").exists()) == (2, 1, False)
+    assert said in err
+
+
+def test_a_file_that_breaks_off_is_found_while_reading_and_nothing_is_left(tmp_path: Path, call: Any) -> None:
+    log = write(rows(prompt=[f"{i} {i * 7919}" * 50 for i in range(40)]), tmp_path)
+    raw = bytearray(log.read_bytes())
+    raw[200:2000] = bytes(1800)
+    log.write_bytes(raw)
+    code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
+    assert code == 2
+    assert "cannot read" in err
+    assert not list((tmp_path / "out").glob("date=*"))
+    assert not list((tmp_path / "out" / ".staging").glob("*/"))
+
+
+ODD: dict[str, Any] = {
+    "one account": {"account_id": ["a"] * 40},
+    "one prompt": {"prompt": ["the only one", *[None] * 39]},
+    "all prompts identical": {"prompt": ["always the same"] * 40},
+    "long prompts": {"prompt": [f"{i} word " * 12_000 for i in range(40)]},
+    "NUL and no letters": {"prompt": [f"\0{i}\0" if i % 2 else "\U0001f600\ud7ff​" for i in range(40)]},
+    "naive times": {"timestamp": [datetime(2026, 6, 1, i % 24) for i in range(40)]},
+    "zoned times": {
+        "timestamp": [datetime(2026, 6, 1, i % 24, tzinfo=timezone(timedelta(hours=5))) for i in range(40)]
+    },
+    "duplicate request_ids": {"request_id": [f"r{i % 10}" for i in range(40)]},
+    "nothing usable": {"prompt": [""] * 40},
+    "one row a second account": {"account_id": ["a"] * 39 + ["b"]},
+}
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("name", ODD)
+def test_odd_but_valid_input_is_published(tmp_path: Path, call: Any, name: str) -> None:
+    run = detect(call, write(rows(**ODD[name]), tmp_path))
+    manifest = json.loads((run / "manifest.json").read_text())
+    counts = manifest["rows"]
+    assert counts["in"] == 40 == counts["kept"] + sum(counts["set_aside"].values())
+    assert len(list(run.glob("*.parquet"))) == len(TABLES)
+    assert pl.read_parquet(run / "prompts.parquet").height == counts["kept"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_one_row_is_valid(tmp_path: Path, call: Any) -> None:
+    run = detect(call, write(rows().head(1), tmp_path))
+    assert pl.read_parquet(run / "prompts.parquet")["weight"].to_list() == [1.0]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_bytes_that_are_no_utf8_are_valid(tmp_path: Path, call: Any) -> None:
+    raw = pa.array([b"\xff\xfe %d" % i for i in range(40)], pa.binary()).view(pa.string())
+    log = rows().to_arrow().cast(pa.schema([(f.name, pa.string() if pa.types.is_large_string(f.type)
+          or pa.types.is_string_view(f.type) else f.type) for f in rows().to_arrow().schema]))  # fmt: skip
+    pq.write_table(log.set_column(log.schema.names.index("prompt"), "prompt", raw), tmp_path / "log.parquet")
+    assert detect(call, tmp_path / "log.parquet").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_window_without_rows_is_marked(tmp_path: Path, call: Any) -> None:
+    run = detect(call, write(rows(), tmp_path), "--start", "2026-07-01", "--end", "2026-07-02")
+    assert json.loads((run / "manifest.json").read_text())["no_rows"] is True
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_config_maps_columns_and_the_command_line_narrows_the_sample(tmp_path: Path, call: Any) -> None:
+    write(rows().rename({"prompt": "text"}), tmp_path)
+    (tmp_path / "c.toml").write_text("[columns]\nprompt = 'text'\n")
+    run = detect(call, tmp_path / "log.parquet", "--config", tmp_path / "c.toml", "--sample", 10)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["rows"]["set_aside"] == {"over_budget": 30}
+    assert manifest["settings"]["columns"] == {"prompt": "text"}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: Any) -> None:
+    log = write(planted(), tmp_path)
+    run = detect(call, log)
+    found = tables(run)
+    tutor = found["campaigns"].filter(pl.col("template").str.contains("careful tutor"))
+    assert tutor.height
+    code, out, _ = call("show", run, tutor["campaign_id"][0])
+    assert code == 0
+    assert "careful tutor" in " ".join(out.split())
+    assert call("show", tmp_path / "out")[0] == 0
+    assert call("show", run, "c0")[0] == 2
+    truth = pl.DataFrame({"account_id": [f"a{i:02}" for i in range(80)]}).with_columns(
+        kind=pl.when(pl.col("account_id") >= "a60")
+        .then(pl.lit("campaign:tutor"))
+        .otherwise(pl.lit("organic"))
+    )
+    truth.write_parquet(tmp_path / "truth.parquet")
+    code, out, _ = call("evaluate", run, "--truth", tmp_path / "truth.parquet", "--json")
+    assert (code, json.loads(out)["campaigns"][0]["name"]) == (0, "tutor")
+    assert call("evaluate", run, "--truth", tmp_path / "truth.parquet")[0] == 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_failed_stage_is_named_and_exit_code_1(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("tell me about subject 3")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("embeddings.clusters.cluster", fails)
+        log = write(rows(), tmp_path)
+        code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
+    assert code == 1
+    assert "stage cluster failed: RuntimeError at test_flows_cli.py" in err
+    assert "subject" not in err
+    assert not (tmp_path / "out" / "latest.json").exists()
+    assert detect(call, log).exists()
+
+
+def test_detecting_a_simulated_folder_does_not_read_its_truth(tmp_path: Path, call: Any) -> None:
+    from flows.source import open_source
+
+    code, out, err = call("simulate", tmp_path, "--accounts", 60, "--days", 2, "--campaigns", "short_lived")
+    assert code == 0, err
+    assert (tmp_path / "truth" / "truth.parquet").exists()
+    source = open_source(str(tmp_path), {})
+    assert [Path(file).name for file in source.files] == ["traffic.parquet"]
+    assert f"{source.n_rows:,} requests" in out
+    assert len(source.optional) == 16
+
+
+def test_an_encoder_that_cannot_be_had_is_refused_soon_and_without_a_traceback(tmp_path: Path) -> None:
+    log = write(rows(), tmp_path / "log")
+    began = time.monotonic()
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("hydrascope"), "detect", log, "--output", tmp_path / "out",
+         "--encoder", "no-such-owner/no-such-encoder"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, (tmp_path / "out").exists()) == (2, "", False)
+    assert ran.stderr.startswith("hydrascope: ")
+    assert ran.stderr.count("\n") == 1
+    assert time.monotonic() - began < 40  # 20 s on a machine of its own
+    assert START.year == 2026
