@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from embeddings.index import IndexSettings, nearest
-from embeddings.neighbours import Neighbours, Vectors, unit_rows
+from embeddings.neighbours import Neighbours, Vectors, smoothed, unit_rows
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,6 +36,15 @@ class ClusterSettings:
     )
     epsilon: float = Field(
         default=0.0, ge=0, description="Clusters closer than this distance are not split further."
+    )
+    smoothing: int = Field(
+        default=6, ge=0, le=50, description="Rounds of averaging over neighbours before clustering; 0: none."
+    )
+    join: float = Field(
+        default=0.35,
+        gt=0,
+        le=1,
+        description="Noise joins the cluster that holds this share of its neighbours; 1: all of them.",
     )
 
 
@@ -87,8 +96,42 @@ def cluster_vectors(
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Clusters, Neighbours]:
     """Find the clusters of (n, d) vectors: neighbours, then HDBSCAN. The whole engine."""
-    neighbours = nearest(unit_rows(vectors), index, seed, progress)
-    return cluster(neighbours, counts, clusters), neighbours
+    vectors = unit_rows(vectors)
+    neighbours = nearest(vectors, index, seed, progress)
+    close = smoothed(vectors, neighbours, np.asarray(counts), clusters.smoothing)
+    return join(cluster(close, counts, clusters), neighbours, clusters.join), neighbours
+
+
+def join(clusters: Clusters, neighbours: Neighbours, share: float, rounds: int = 3) -> Clusters:
+    """Let noise join the cluster that holds at least `share` of its k neighbours; the strength is that share.
+
+    Repeated, since those who join are neighbours of others. Points with none such stay noise.
+    """
+    labels, strengths = clusters.labels.copy(), clusters.strengths.copy()
+    k = neighbours.indices.shape[1]
+    for _ in range(rounds):
+        noise = np.flatnonzero(labels < 0)
+        near = neighbours.indices[noise]
+        held = np.sort(np.where(near >= 0, labels[near], -1), axis=1)
+        best, votes = _most_frequent(held)
+        some = votes >= share * k
+        labels[noise[some]], strengths[noise[some]] = best[some], votes[some] / k
+        if not some.any():
+            break
+    return Clusters(labels, strengths)
+
+
+def _most_frequent(held: NDArray[np.int32]) -> tuple[NDArray[np.int32], Ints]:
+    """Return each sorted row's most frequent label, the lowest among equals, and its votes; -1 is none."""
+    best = np.full(len(held), -1, dtype=np.int32)
+    most = np.zeros(len(held), dtype=np.int64)
+    run = np.zeros(len(held), dtype=np.int64)
+    for at in range(held.shape[1]):
+        same = held[:, at] == held[:, at - 1] if at else np.zeros(len(held), dtype=bool)
+        run = np.where(same, run + 1, 1)
+        better = (run > most) & (held[:, at] >= 0)
+        best[better], most[better] = held[better, at], run[better]
+    return best, most
 
 
 def core_distances(neighbours: Neighbours, counts: Ints, min_samples: int) -> Floats:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from embeddings.inverted import nearest_in_lists, sample_rows
 from embeddings.neighbours import Neighbours, Vectors, tidy
 
-_EXACT = 20_000  # rows up to which brute force is as fast as building anything
+_EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index
 _BLOCK = 16_384  # queries between two progress calls
-_SAMPLE = 500  # rows on which recall is measured
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -48,7 +48,7 @@ class IndexMismatchError(ValueError):
 def choose_factory(n: int) -> str:
     """Return the index-factory string for n rows.
 
-    The rule: up to 20,000 rows brute force; then inverted lists, about 4 sqrt(n) of them, of full vectors;
+    The rule: up to 8,000 rows brute force; then inverted lists, about 4 sqrt(n) of them, of full vectors;
     from 4 million rows on eight-bit codes with a second look at full vectors. HNSW is not in the rule though
     it searches well: a graph built by several threads differs from run to run, and labels would with it.
     """
@@ -103,6 +103,9 @@ def nearest(
     if not k:
         empty = np.full((n, settings.k), -1, dtype=np.int32)
         return Neighbours(empty, np.full(empty.shape, np.inf, dtype=np.float32), 1.0, "none")
+    if n > _EXACT and not settings.factory:
+        near, recall, ran = nearest_in_lists(vectors, k + 1, settings.recall, seed, progress)
+        return Neighbours(*tidy(vectors, near, settings.k), recall, ran)
     index = build(vectors, settings, seed)
     recall = _tune(index, vectors, k)
     found = search(index, vectors, k + 1, progress)
@@ -145,7 +148,7 @@ def measure_recall(index: Index, vectors: Vectors, k: int) -> float:
     """
     import faiss
 
-    rows = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
+    rows = sample_rows(len(vectors))
     queries = np.ascontiguousarray(vectors[rows])
     true = tidy_sample(vectors, rows, faiss.knn(queries, vectors, k + 1)[1])
     found = tidy_sample(vectors, rows, search(index, queries, k + 1))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from embeddings.clusters import Clusters, ClusterSettings, cluster, cluster_vectors
+from embeddings.clusters import Clusters, ClusterSettings, cluster, cluster_vectors, join
 from embeddings.index import IndexSettings, nearest
-from embeddings.neighbours import Vectors, unit_rows
+from embeddings.neighbours import Neighbours, Vectors, unit_rows
 
 INDEX = IndexSettings(k=15)
 
@@ -133,6 +133,15 @@ def test_labels_are_numbered_by_first_member_and_the_same_each_time() -> None:
     first = [np.flatnonzero(labels == label)[0] for label in range(labels.max() + 1)]
     assert first == sorted(first)
     np.testing.assert_array_equal(labels, run(mixed).labels)
+
+
+def test_noise_joins_the_cluster_that_holds_most_of_its_neighbours() -> None:
+    indices = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 4], [3, 5, 5], [4, 4, 4]], dtype=np.int32)
+    near = Neighbours(indices, np.ones((6, 3), dtype=np.float32), 1.0, "")
+    labels = np.array([0, 0, 1, -1, -1, -1], dtype=np.int32)
+    joined = join(Clusters(labels, (labels >= 0).astype(np.float32)), near, share=0.5)
+    assert joined.labels.tolist() == [0, 0, 1, 0, -1, -1]
+    assert joined.strengths[3] == pytest.approx(2 / 3)
 
 
 def test_counts_of_another_length_are_refused() -> None:

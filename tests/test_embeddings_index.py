@@ -75,17 +75,35 @@ def test_zero_vectors_have_neighbours_too() -> None:
     assert set(found.indices[0].tolist()) == {1, 2}
 
 
+def test_searching_by_list_finds_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(
+        (scatter(60)[rng.integers(0, 60, 9000)] + rng.normal(0, 0.2, (9000, 16))).astype("f4")
+    )
+    found = nearest(vectors, IndexSettings(k=10), seed=0)
+    rows = np.arange(0, 9000, 90)
+    apart = np.linalg.norm(vectors[rows, None] - vectors[None], axis=2)
+    apart[np.arange(100), rows] = np.inf
+    true = np.argsort(apart, axis=1)[:, :10]
+    hits = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.indices[rows], true, strict=True)])
+    assert "by list" in found.index
+    assert found.recall >= 0.95
+    assert hits == pytest.approx(found.recall, abs=0.03)
+    np.testing.assert_allclose(found.distances[rows, 0], apart.min(axis=1), atol=1e-4, rtol=0.3)
+
+
 def test_the_rule_goes_by_size() -> None:
     assert choose_factory(1000) == "Flat"
     assert choose_factory(200_000).startswith("IVF")
     assert "SQ8" in choose_factory(10_000_000)
 
 
-def test_neighbours_do_not_depend_on_the_number_of_threads() -> None:
+@pytest.mark.parametrize("factory", ["", "IVF64,Flat"])
+def test_neighbours_do_not_depend_on_the_number_of_threads(factory: str) -> None:
     import faiss
 
-    vectors = scatter(3000, d=32)
-    settings = IndexSettings(factory="IVF64,Flat")
+    vectors = scatter(9000, d=32)
+    settings = IndexSettings(factory=factory, recall=0.8)
     before = faiss.omp_get_max_threads()
     answers = []
     for threads in (1, 2):

@@ -1,0 +1,210 @@
+"""Neighbours of all points at once by inverted lists, searched a list at a time.
+
+FAISS's inverted lists answer one query at a time and read a list again for each. Where every point is a
+query, all that look at a list meet it in one matrix product, and only pairs nearer than a bound that each
+point already has go on: the same lists and recall, several times faster. numpy's matrix product is used,
+which ran ten times faster than the one in faiss-cpu's wheel.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from embeddings.neighbours import Vectors
+
+Ints = NDArray[np.int64]
+Rows = NDArray[np.int32]
+Floats = NDArray[np.float32]
+_SAMPLE = 500  # points on which recall is measured
+_TRAINED = 50  # points a list that k-means sees
+_ROUNDS = 6
+_CHUNK = 262_144  # points searched for at a time: bounds memory
+
+
+class Lists(NamedTuple):
+    """Points in lists: centres (l, d), own (n,) the list of each point, members, the points of each list."""
+
+    centres: Vectors
+    own: Ints
+    members: list[Rows]
+
+
+def n_lists(n: int) -> int:
+    """Return how many lists n points are kept in: about 2 sqrt(n), a power of two."""
+    return 1 << round(math.log2(2 * math.sqrt(max(n, 1))))
+
+
+def nearest_in_lists(
+    vectors: Vectors, k: int, recall: float, seed: int, progress: Callable[[int], None] | None = None
+) -> tuple[Rows, float, str]:
+    """Return the k nearest rows (n, k) of each of (n, d) vectors, itself among them; recall; what ran.
+
+    As many lists are looked at for each point as hold `recall` of the true neighbours of a sample: which
+    list a true neighbour is in says at what width it is found, so nothing has to be tried. The answer does
+    not depend on the number of threads.
+    """
+    import faiss
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    threads = faiss.omp_get_max_threads()
+    rows = sample_rows(len(vectors))
+    true = brute_force(vectors, rows, k)
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
+        lists = _divide(vectors, seed, pool)
+        width = _width(vectors, lists, rows, true, recall)
+        found = _search(vectors, lists, width, k, pool, progress)
+    measured = recall_of(vectors, rows, found[rows], true)
+    return found, measured, f"IVF{len(lists.members)},Flat by list, nprobe={width}"
+
+
+def sample_rows(n: int) -> Ints:
+    """Return the rows, evenly spaced, on which recall is measured."""
+    return np.unique(np.linspace(0, n - 1, _SAMPLE).astype(np.int64))
+
+
+def brute_force(vectors: Vectors, rows: Ints, k: int) -> Ints:
+    """Return the k nearest (q, k) of a few rows among all vectors, themselves included, by trying all."""
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    found = []
+    for start in range(0, len(rows), 64):
+        apart = squares - 2 * (vectors[rows[start : start + 64]] @ vectors.T)
+        found.append(np.argpartition(apart, min(k, len(vectors)) - 1, axis=1)[:, :k])
+    return np.concatenate(found)
+
+
+def _divide(vectors: Vectors, seed: int, pool: ThreadPoolExecutor) -> Lists:
+    """Divide the points among lists by k-means (Lloyd)."""
+    n = len(vectors)
+    lists = n_lists(n)
+    rng = np.random.default_rng(seed)
+    seen = vectors[np.sort(rng.choice(n, min(n, _TRAINED * lists), replace=False))]
+    centres = seen[np.sort(rng.choice(len(seen), lists, replace=False))]
+    for _ in range(_ROUNDS):
+        centres = _means(seen, _assign(seen, centres, pool), centres)
+    own = _assign(vectors, centres, pool)
+    order = np.argsort(own, kind="stable").astype(np.int32)
+    return Lists(centres, own, np.split(order, np.cumsum(np.bincount(own, minlength=lists))[:-1]))
+
+
+def recall_of(vectors: Vectors, rows: Ints, found: NDArray[np.integer], true: Ints) -> float:
+    """Return the share of true neighbours (q, k) that were found; one as near as the true k-th is no miss."""
+    near, far = (np.linalg.norm(vectors[rows][:, None, :] - vectors[each], axis=2) for each in (found, true))
+    near[found < 0] = np.inf
+    return float((near <= far.max(axis=1, keepdims=True) + 1e-6).mean())
+
+
+def _width(vectors: Vectors, lists: Lists, rows: Ints, true: Ints, recall: float) -> int:
+    """Return how many lists hold `recall` of the true neighbours of a few rows."""
+    apart = _apart(vectors[rows], lists.centres)
+    rank = np.argsort(np.argsort(apart, axis=1), axis=1)  # how near each list is
+    needed = rank[np.arange(len(rows))[:, None], lists.own[true]]
+    return min(int(np.quantile(needed, recall, method="higher")) + 1, len(lists.members))
+
+
+def _near(vectors: Vectors, centres: Vectors, width: int, pool: ThreadPoolExecutor) -> Rows:
+    """Return (n, width) the centres nearest each vector, in no order."""
+
+    def some(at: int) -> Rows:
+        apart = _apart(vectors[at : at + 4096], centres)
+        return np.argpartition(apart, width - 1, axis=1)[:, :width].astype(np.int32)
+
+    return np.concatenate(list(pool.map(some, range(0, len(vectors), 4096))))
+
+
+def _apart(vectors: Vectors, others: Vectors) -> Floats:
+    """Return squared distances (q, m) less each row's own square, which no comparison in a row needs."""
+    apart = vectors @ (-2 * others.T)
+    apart += np.einsum("nd,nd->n", others, others)
+    return apart
+
+
+def _assign(vectors: Vectors, centres: Vectors, pool: ThreadPoolExecutor) -> Ints:
+    """Return (n,) the nearest centre of each vector."""
+    blocks = range(0, len(vectors), 4096)
+    return np.concatenate(
+        list(pool.map(lambda at: _apart(vectors[at : at + 4096], centres).argmin(axis=1), blocks))
+    )
+
+
+def _means(vectors: Vectors, own: Ints, centres: Vectors) -> Vectors:
+    """Return the mean of the vectors of each centre; a centre without any stays."""
+    n = len(own)
+    of = sparse.csr_array((np.ones(n, dtype=np.float32), own, np.arange(n + 1)), shape=(n, len(centres)))
+    size = np.bincount(own, minlength=len(centres))[:, None]
+    return np.where(size > 0, (of.T @ vectors) / np.maximum(size, 1), centres).astype(np.float32)
+
+
+def _search(
+    vectors: Vectors,
+    lists: Lists,
+    width: int,
+    k: int,
+    pool: ThreadPoolExecutor,
+    progress: Callable[[int], None] | None,
+) -> Rows:
+    """Let the points that look at each list meet it, and keep the k best of each point."""
+    n = len(vectors)
+    bound = _bounds(vectors, lists, k, pool)
+    best = np.full((n, k), -1, dtype=np.int32)
+    for start in range(0, n, _CHUNK):
+        near = _near(vectors[start : start + _CHUNK], lists.centres, width, pool)
+        parts = list(_meetings(vectors, lists.members, near, start, bound, pool))
+        _take(best[start : start + _CHUNK], *(np.concatenate(part) for part in zip(*parts, strict=True)))
+        if progress is not None:
+            progress(min(start + _CHUNK, n))
+    return best
+
+
+def _bounds(vectors: Vectors, lists: Lists, k: int, pool: ThreadPoolExecutor) -> Floats:
+    """Return (n,) the k-th distance within each point's own list: no neighbour is farther."""
+    bound = np.full(len(vectors), np.inf, dtype=np.float32)
+
+    def within(members: Rows) -> None:
+        if len(members) >= k:
+            apart = _apart(vectors[members], vectors[members])
+            bound[members] = np.partition(apart, k - 1, axis=1)[:, k - 1]
+
+    list(pool.map(within, lists.members))
+    return bound + np.float32(1e-6)
+
+
+def _meetings(
+    vectors: Vectors, members: list[Rows], near: Rows, start: int, bound: Floats, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Ints, Rows]]:
+    """Yield, a list at a time, keys that sort by point and distance, and members, of pairs within bounds."""
+    width = near.shape[1]
+    order = np.argsort(near.ravel(), kind="stable")
+    asked = np.split(
+        (order // width).astype(np.int32),
+        np.cumsum(np.bincount(near.ravel(), minlength=len(members)))[:-1],
+    )
+
+    def meet(number: int) -> tuple[Ints, Rows]:
+        keys, found = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int32)]
+        for at in range(0, len(asked[number]), 4096):
+            rows = asked[number][at : at + 4096]
+            apart = _apart(vectors[rows + start], vectors[members[number]])
+            pairs = np.flatnonzero(apart <= bound[rows + start][:, None])
+            row, column = np.divmod(pairs, apart.shape[1])
+            # A positive float sorts as its bits do; the least a squared distance less a square can be is -4.
+            bits = np.maximum(apart.ravel()[pairs] + 8, 0).view(np.int32)
+            keys.append((rows[row].astype(np.int64) << 32) | bits)
+            found.append(members[number][column])
+        return np.concatenate(keys), np.concatenate(found)
+
+    return pool.map(meet, range(len(members)))
+
+
+def _take(best: Rows, keys: Ints, found: Rows) -> None:
+    """Write the first k found of each point into its row."""
+    order = np.argsort(keys, kind="stable")
+    row = keys[order] >> 32
+    first = np.searchsorted(row, np.arange(len(best)))
+    rank = np.arange(len(row)) - first[row]
+    some = rank < best.shape[1]
+    best[row[some], rank[some]] = found[order[some]]
