@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +23,13 @@ app = App(
     help="Find groups of accounts that work together to extract a language model's capabilities.",
     version_flags=[],
 )
+LATER = {
+    "backfill": "Detect day by day, oldest first, the days that have no published run yet.",
+    "deploy": "Put the schedules for a log on the Prefect server: nightly, weekly and for cleaning.",
+    "serve": "Keep the schedules for a log and do their runs on this machine, until stopped.",
+}
+for name, said in LATER.items():
+    app.command(f"flows.cli_schedules:{name}", name=name, help=said)
 out = Console()
 err = Console(stderr=True)
 
@@ -136,31 +145,34 @@ def detect(
     from flows.run import open_run
     from flows.settings import read_settings
 
-    _log_to_stderr()
+    log_to_stderr()
     settings = read_settings(
         config, encoder=encoder, seed=seed, sample=None if sample is None else {"budget": sample}
     )
-    window = (_moment(start, "--start"), _moment(end, "--end"))
+    window = (moment(start, "--start"), moment(end, "--end"))
     run = open_run(log, output, settings, window, enforcement)
-    run_dir = _complete(run) if plain else _orchestrate(run)
+    with orchestrator(plain) as complete:
+        run_dir = complete(run)
     _show(run_dir)
 
 
-def _complete(run: "Run") -> Path:
+@contextmanager
+def orchestrator(plain: bool) -> Iterator[Callable[["Run"], Path]]:
+    """Yield what takes a run to its published folder: the plain stages, or the flow on a Prefect server."""
     from flows.console import Progress
-    from flows.pipeline import complete, plain
 
-    return complete(run, plain(Progress(err)))
+    told = Progress(err)
+    if plain:
+        from flows import pipeline
 
-
-def _orchestrate(run: "Run") -> Path:
-    from flows.console import Progress
+        yield lambda run: pipeline.complete(run, pipeline.plain(told))
+        return
     from flows.server import orchestrated
 
     with orchestrated(err):
         from flows.detect import detect_run
 
-        return detect_run(run, Progress(err))
+        yield lambda run: detect_run(run, told)
 
 
 def _show(run_dir: Path) -> None:
@@ -231,7 +243,7 @@ def _run_dir(folder: Path) -> Path:
     return folder
 
 
-def _moment(text: str | None, option: str) -> int | None:
+def moment(text: str | None, option: str) -> int | None:
     """Read a day or a time as microseconds UTC; without a zone it is UTC."""
     if text is None:
         return None
@@ -243,7 +255,7 @@ def _moment(text: str | None, option: str) -> int | None:
     return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Show warnings; HYDRASCOPE_LOG=INFO shows more. What Prefect has to say goes to its server."""
     handler = logging.StreamHandler()
     handler.addFilter(lambda record: not record.name.startswith("prefect"))

@@ -8,23 +8,27 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from prefect import Task, flow, get_client, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
+from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import stages
 from flows.artifacts import ProgressArtifact, tell
-from flows.errors import InputError, StorageError
+from flows.errors import InputError, StageError, StorageError
 from flows.pipeline import complete
 from flows.publish import day, publish
 from flows.report import report
 from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
 from flows.sample import moment
 from flows.settings import DetectSettings
+from flows.watch import time_limit
 
 Told = Callable[[str, str, Counts], None]
 # Tasks submits no more at a time than the settings say; any task runner will do, stages share files only.
@@ -46,6 +50,7 @@ def _task(stage: StageFunction) -> Task[[Path, str], Counts]:
     decorate = task(
         name=stage.__name__,
         description=stage.__doc__,
+        cache_policy=NO_CACHE,  # a stage knows by its files whether it is done
         retries=3,
         retry_delay_seconds=[2, 10, 60],
         retry_jitter_factor=0.5,
@@ -74,17 +79,27 @@ class Tasks:
         name, workers = stage.__name__, run.settings.work.workers
         for i in range(0, len(parts), workers):
             some = parts[i : i + workers]
-            futures = [
-                TASKS[name].with_options(task_run_name=f"{name} {part}".strip()).submit(run.folder, part)
-                for part in some
-            ]
-            wait(futures)
-            for part, future in zip(some, futures, strict=True):
-                counts = future.result()
+            with time_limit(name, run.settings.work.time_limit, _mark_failed):
+                done = self._together(name, run, some)
+            for part, counts in zip(some, done, strict=True):
                 for told in self.told:
                     told(name, part, counts)
         if stage is stages.sample:
             _rename(f"detect {day((run.done('sample') or {})['start'])}")
+
+    def _together(self, name: str, run: Run, parts: Sequence[str]) -> list[Counts]:
+        futures = [
+            TASKS[name].with_options(task_run_name=f"{name} {part}".strip()).submit(run.folder, part)
+            for part in parts
+        ]
+        wait(futures)
+        return [future.result() for future in futures]
+
+
+def _mark_failed(error: StageError) -> None:
+    """Tell the server why a run ends, from the thread that ends it."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(flow_run.id), Failed(message=str(error)), force=True)
 
 
 def _rename(name: str) -> None:

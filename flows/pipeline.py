@@ -11,6 +11,7 @@ from flows.publish import publish, published
 from flows.report import report
 from flows.run import Counts, Run, StageFunction, begin, locked, perform, sweep
 from flows.stages import shard_bounds
+from flows.watch import time_limit
 
 
 class Do(Protocol):
@@ -61,6 +62,8 @@ def plain(report_done: Callable[[str, str, Counts], None] = lambda stage, part, 
 
     def do(stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
         for part in parts:
-            report_done(stage.__name__, part, perform(stage, run, part))
+            with time_limit(stage.__name__, run.settings.work.time_limit):
+                counts = perform(stage, run, part)
+            report_done(stage.__name__, part, counts)
 
     return do

@@ -38,7 +38,7 @@ def test_no_room_imports_what_it_must_not_know(room: str) -> None:
 
 def test_only_the_flow_and_what_deploys_it_know_prefect() -> None:
     knowing = {file.name for file in (ROOT / "flows").glob("*.py") if "prefect" in imported(file)}
-    assert knowing <= {"artifacts.py", "detect.py", "server.py", "deploy.py", "upkeep.py", "watch.py"}
+    assert knowing <= {"artifacts.py", "detect.py", "server.py", "deploy.py", "upkeep.py"}
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,0 +1,46 @@
+"""Runs for days that have none yet, oldest first."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.errors import InputError
+from flows.publish import day, settle
+
+DAY = 86_400_000_000
+
+
+def missing_days(output: Path, start: int | None, end: int | None) -> Iterator[tuple[int, int]]:
+    """Yield the days from start to end (microseconds UTC, end excluded) that no published run covers.
+
+    Each day is looked up when it is its turn, so that days finished meanwhile, by another process too, are
+    skipped. Raises InputError when the bounds are not whole days in order.
+    """
+    if start is None or end is None or start % DAY or end % DAY or start >= end:
+        raise InputError("--start and --end are days, and the end, which is not included, is later")
+    settle(output)
+    for begin in range(start, end, DAY):
+        if not _finished(output, begin):
+            yield begin, begin + DAY
+
+
+def _finished(output: Path, begin: int) -> bool:
+    """Tell whether the published run of a day is about that day, all of it and nothing else."""
+    manifest = _manifest(output, day(begin))
+    return bool(
+        manifest
+        and (manifest["window_start"][:19], manifest["window_end"][:19])
+        == (f"{day(begin)}T00:00:00", f"{day(begin + DAY)}T00:00:00")
+    )
+
+
+def _manifest(output: Path, date: str) -> dict[str, Any] | None:
+    try:
+        run_id = json.loads((output / "latest.json").read_text())["current"][date]
+        found: dict[str, Any] = json.loads(
+            (output / f"date={date}" / f"run_id={run_id}" / "manifest.json").read_text()
+        )
+    except (FileNotFoundError, KeyError):
+        return None
+    return found

@@ -1,0 +1,159 @@
+"""The commands for schedules and history."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from flows.cli import err, log_to_stderr, moment, orchestrator, out
+from flows.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.deploy import Plan
+
+
+def backfill(
+    log: str,
+    /,
+    *,
+    output: Path,
+    start: str,
+    end: str,
+    config: Path | None = None,
+    plain: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Detect day by day, oldest first, the days that have no published run yet.
+
+    Stop it and call it again as often as you like: finished days are skipped, a begun one is resumed.
+
+    Parameters
+    ----------
+    log
+        The prompt log, as for detect.
+    output
+        Where runs are published.
+    start
+        First day, UTC.
+    end
+        The day after the last.
+    config
+        Settings, as TOML, YAML or JSON.
+    plain
+        Run the stages with no orchestrator.
+
+    """
+    from flows.backfill import missing_days
+    from flows.run import open_run
+    from flows.settings import read_settings
+
+    log_to_stderr()
+    settings = read_settings(config)
+    days = missing_days(output, moment(start, "--start"), moment(end, "--end"))
+    first = next(days, None)
+    if first is None:
+        out.print("every day has a published run")
+        return
+    run = open_run(log, output, settings, first)  # what is at fault is said before a server is started
+    with orchestrator(plain) as complete:
+        out.print(f"{complete(run)}", soft_wrap=True)
+        for window in days:
+            out.print(f"{complete(open_run(log, output, settings, window))}", soft_wrap=True)
+
+
+def deploy(
+    log: str,
+    /,
+    *,
+    output: Path,
+    name: str = "hydrascope",
+    pool: str = "hydrascope",
+    config: Path | None = None,
+    zone: str = "UTC",
+    webhook: str | None = None,
+) -> None:
+    """Put the schedules for a log on the Prefect server: nightly, weekly and for cleaning.
+
+    Parameters
+    ----------
+    log
+        The prompt log, as for detect.
+    output
+        Where runs are published.
+    name
+        What the deployments are called, one name a log.
+    pool
+        Work pool of type process; made when it is not there.
+    config
+        Settings, as TOML, YAML or JSON.
+    zone
+        Time zone of the schedules and of the days.
+    webhook
+        URL that is told of each reported campaign.
+
+    """
+    plan = _plan("deploy", log, output, name, config, zone, webhook)
+    from flows.deploy import deploy as put
+
+    for deployment in put(plan, pool):
+        out.print(deployment)
+    out.print(f"runs are done where `prefect worker start --pool {pool}` is running", soft_wrap=True)
+
+
+def serve(
+    log: str,
+    /,
+    *,
+    output: Path,
+    name: str = "hydrascope",
+    config: Path | None = None,
+    zone: str = "UTC",
+    webhook: str | None = None,
+) -> None:
+    """Keep the schedules for a log and do their runs on this machine, until stopped.
+
+    Parameters
+    ----------
+    log
+        The prompt log, as for detect.
+    output
+        Where runs are published.
+    name
+        What the deployments are called, one name a log.
+    config
+        Settings, as TOML, YAML or JSON.
+    zone
+        Time zone of the schedules and of the days.
+    webhook
+        URL that is told of each reported campaign.
+
+    """
+    plan = _plan("serve", log, output, name, config, zone, webhook)
+    from flows.deploy import serve as keep
+
+    err.print(f"serving {name}: nightly, weekly and cleaning; Ctrl-C stops")
+    keep(plan)
+
+
+def _plan(
+    command: str, log: str, output: Path, name: str, config: Path | None, zone: str, webhook: str | None
+) -> "Plan":
+    """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
+    from zoneinfo import ZoneInfo
+
+    from flows.server import configured, set_defaults
+    from flows.settings import read_settings
+
+    settings = read_settings(config)
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise InputError(f"--zone {zone}: expected a time zone such as Europe/Berlin") from None
+    set_defaults()
+    if not configured():
+        raise InputError(
+            f"{command} needs a Prefect server: run `prefect server start` and set PREFECT_API_URL"
+        )
+    from flows.deploy import Plan
+
+    place = log if "://" in log else str(Path(log).absolute())
+    return Plan(log=place, output=output.absolute(), name=name, settings=settings, zone=zone, webhook=webhook)

@@ -1,0 +1,167 @@
+"""Schedules and automations: what `hydrascope deploy` and `hydrascope serve` set up on a Prefect server."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import get_client
+from prefect import serve as serve_deployments
+from prefect.automations import Automation, CallWebhook, ChangeFlowRunState, EventTrigger, Posture
+from prefect.blocks.webhook import Webhook
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
+from prefect.deployments.runner import (
+    EntrypointType,  # type: ignore[attr-defined]
+    RunnerDeployment,
+)
+from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron
+from prefect.types import SecretDict
+from pydantic import SecretStr
+
+from flows.artifacts import REPORTED
+from flows.detect import detect
+from flows.server import QUIET
+from flows.settings import DetectSettings
+from flows.upkeep import clean_up, refit
+
+WEBHOOK_BLOCK = "hydrascope-campaigns"
+TELL = "hydrascope: tell of a reported campaign"
+STUCK = "hydrascope: mark a stuck run"
+SILENCE = timedelta(minutes=10)  # a run says every three minutes that it lives
+ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
+UNHEARD = "Its process has not been heard of; the same run again resumes at the stage it was in."
+ALIVE = "prefect.flow-run.heartbeat"
+# Counts and ids only: payloads are kept by the server for months.
+PAYLOAD = """{
+  "campaign": {{ event.payload.campaign | tojson }},
+  "accounts": {{ event.payload.accounts }},
+  "requests": {{ event.payload.requests }},
+  "capability": {{ event.payload.capability | tojson }},
+  "run_id": {{ event.payload.run_id | tojson }},
+  "window_start": {{ event.payload.window_start | tojson }}
+}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is scheduled for one log. Times are cron lines in the zone, which follows daylight saving."""
+
+    log: str
+    output: Path
+    name: str
+    settings: DetectSettings = field(default_factory=DetectSettings)
+    zone: str = "UTC"
+    nightly: str = "30 2 * * *"
+    weekly: str = "0 1 * * 0"
+    cleaning: str = "0 5 * * *"
+    webhook: str | None = None
+
+
+def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
+    """Return the deployments of a plan: nightly detection, the weekly refit, the clean-up.
+
+    Each waits while an earlier run of its own is at work: one a log, late runs catch up in order.
+    """
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+    given: dict[str, Any] = {"log": plan.log, "output": str(plan.output), "zone": plan.zone}
+    given["settings"] = plan.settings.model_dump(mode="json")
+    at_work: dict[str, Any] = {"work_pool_name": pool, "job_variables": {"env": QUIET}} if pool else {}
+    common = {"concurrency_limit": one, "entrypoint_type": EntrypointType.MODULE_PATH, **at_work}
+    tags = ["hydrascope", plan.name]
+    made = [
+        detect.to_deployment(
+            f"{plan.name}-nightly",
+            schedule=Cron(plan.nightly, timezone=plan.zone),
+            parameters=given,
+            description="Campaigns of the day that has closed.",
+            tags=tags,
+            **common,
+        ),
+        refit.to_deployment(
+            f"{plan.name}-weekly",
+            schedule=Cron(plan.weekly, timezone=plan.zone),
+            parameters=given,
+            description="The encoder, fitted anew to the last seven days.",
+            tags=tags,
+            **common,
+        ),
+        clean_up.to_deployment(
+            f"{plan.name}-cleaning",
+            schedule=Cron(plan.cleaning, timezone=plan.zone),
+            parameters={"output": str(plan.output)},
+            description="Stale staging, superseded runs and unused encoders go.",
+            tags=tags,
+            **common,
+        ),
+    ]
+    return cast("list[RunnerDeployment]", made)  # coroutines only inside an event loop
+
+
+def deploy(plan: Plan, pool: str) -> list[str]:
+    """Put a plan's deployments into a work pool of processes, and the automations; return their names."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    made = deployments(plan, pool)
+    for deployment in made:
+        deployment.apply()
+    automate(plan.webhook)
+    return [f"{deployment.flow_name}/{deployment.name}" for deployment in made]
+
+
+def serve(plan: Plan, limit: int = 1) -> None:
+    """Put a plan's deployments and automations on the server and do their runs here, until stopped."""
+    automate(plan.webhook)
+    serve_deployments(*deployments(plan), limit=limit, print_starting_message=False)
+
+
+def automate(webhook: str | None) -> list[Automation]:
+    """Create or replace the automations: stuck runs are marked, a webhook is told of reported campaigns."""
+    wanted = [stuck_run()]
+    if webhook:
+        headers = SecretDict({"content-type": "application/json"})
+        block = Webhook(method="POST", url=SecretStr(webhook), headers=headers)
+        wanted.append(reported_campaign(block.save(WEBHOOK_BLOCK, overwrite=True)))
+    for automation in wanted:
+        for old in _named(automation.name):
+            old.delete()
+        automation.create()
+    return wanted
+
+
+def _named(name: str) -> list[Automation]:
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/automations/filter", json={}).json()
+    return [Automation.model_validate(one) for one in found if one["name"] == name]
+
+
+def stuck_run() -> Automation:
+    """Return the automation that marks a run as crashed when its process no longer says that it lives."""
+    return Automation(
+        name=STUCK,
+        description="A killed process cannot say so: its silence is noticed.",
+        trigger=EventTrigger(
+            after={ALIVE},
+            expect={ALIVE, *ENDS},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=UNHEARD, force=False)],
+    )
+
+
+def reported_campaign(webhook: Any) -> Automation:  # noqa: ANN401  (a UUID, or a coroutine in an event loop)
+    """Return the automation that calls a webhook once for each reported campaign."""
+    return Automation(
+        name=TELL,
+        description="Ids and counts of a campaign, to whoever is to look at it.",
+        trigger=EventTrigger(expect={REPORTED}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+        actions=[CallWebhook(block_document_id=webhook, payload=PAYLOAD)],
+    )
