@@ -172,17 +172,13 @@ def _joins(forest: sparse.coo_array, n: int, far: float) -> Floats:
 def condense(tree: Floats, counts: Ints, min_cluster_size: int) -> Condensed:
     """Condense the single-linkage hierarchy of a spanning tree: splits off less than a cluster are losses.
 
-    Linear after hdbscan's own single linkage: sizes in one pass up, the rest by pointer jumping.
+    Linear: the hierarchy and its sizes in one pass up, the rest by pointer jumping.
     """
-    from hdbscan._hdbscan_linkage import label
-
     n = len(counts)
-    linkage = label(np.ascontiguousarray(tree))
-    children = linkage[:, :2].astype(np.int64)
-    size = _sizes(children, counts)
+    children, size = single_linkage(tree, counts)
     parent = np.full(2 * n - 1, -1)
     parent[children] = np.arange(n, 2 * n - 1)[:, None]
-    density = np.r_[np.full(n, 1 / _FLOOR), 1 / linkage[:, 2]]
+    density = np.r_[np.full(n, 1 / _FLOOR), 1 / tree[:, 2]]
     big = size >= min_cluster_size
     big[-1] = True
     both = big[children].all(axis=1)  # a true split: both sides are clusters
@@ -206,12 +202,27 @@ def condense(tree: Floats, counts: Ints, min_cluster_size: int) -> Condensed:
     )
 
 
-def _sizes(children: Ints, counts: Ints) -> Ints:
-    """Return the weight under each node of a hierarchy, leaves first."""
-    sizes = counts.tolist()
-    for left, right in children.tolist():
-        sizes.append(sizes[left] + sizes[right])
-    return np.array(sizes, dtype=np.int64)
+def single_linkage(tree: Floats, counts: Ints) -> tuple[Ints, Ints]:
+    """Return the hierarchy that a sorted spanning tree stands for: children (n - 1, 2), sizes (2n - 1,).
+
+    Node n + i is the merger at edge i, as in hdbscan, whose own labelling is not used: its union-find
+    overwrites the pointer it walks along before it shortens it (`p, parent[p] = parent[p], n`), so paths stay
+    long and its time grows faster than linearly, 2.7 s at 200,000 points where this takes 0.4.
+    """
+    n = len(counts)
+    above = list(range(2 * n - 1))
+    sizes = counts.tolist() + [0] * (n - 1)
+    children = []
+    ends = zip(tree[:, 0].astype(np.int64).tolist(), tree[:, 1].astype(np.int64).tolist(), strict=True)
+    for node, (one, other) in enumerate(ends, start=n):
+        while above[one] != one:
+            above[one] = one = above[above[one]]
+        while above[other] != other:
+            above[other] = other = above[above[other]]
+        above[one] = above[other] = node
+        sizes[node] = sizes[one] + sizes[other]
+        children.append((one, other))
+    return np.array(children, dtype=np.int64).reshape(-1, 2), np.array(sizes, dtype=np.int64)
 
 
 def _jump(towards: Ints) -> Ints:

@@ -86,7 +86,7 @@ def fuzzy_union(neighbours: Neighbours) -> sparse.csr_array:
     The nearest neighbour has weight one and the scale is the mean gap beyond it, a point at a time; weights
     a, b of the two directions join as a + b - ab.
     """
-    n, k = neighbours.indices.shape
+    n = len(neighbours.indices)
     there = neighbours.indices >= 0
     gap = np.where(there, neighbours.distances, 0) - neighbours.distances[:, :1]
     gap = np.where(there, gap, 0)
