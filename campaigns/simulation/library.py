@@ -80,7 +80,8 @@ _CAMPAIGNS = (
     Scenario(
         name="pivot", beats=True, shape=Shape.TASK,
         sentence="A harvest that turns to a new task set and model.", accounts=60, per_day=8, pivot=True,
-        families=6, model="one", declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA, Giveaway.REPEATS),
+        families=6, model="one",
+        declared=(Giveaway.TOPIC, Giveaway.HOURS, Giveaway.METADATA, Giveaway.REPEATS),
     ),
     Scenario(
         name="banned_and_back", shape=Shape.PREAMBLE,

@@ -1,0 +1,1 @@
+"""What is found, missed and falsely reported on simulated logs, beside the methods of others."""

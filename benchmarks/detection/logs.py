@@ -1,0 +1,71 @@
+"""The logs that everything is scored on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from campaigns.simulation.library import DECOYS, SCENARIOS
+from campaigns.simulation.presets import names
+from campaigns.simulation.scenario import Scenario
+from campaigns.simulation.simulate import SimulationSettings
+
+# What a campaign's strength is scaled by: accounts, requests an account and day.
+STRENGTHS = {"weak": (0.5, 0.5), "declared": (1.0, 1.0), "strong": (1.5, 2.0)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """One log to be made: its settings and the scenarios in it."""
+
+    name: str
+    kind: str
+    strength: str
+    settings: SimulationSettings
+    campaigns: tuple[Scenario, ...]
+    decoys: tuple[Scenario, ...]
+
+
+def scaled(scenario: Scenario, strength: str) -> Scenario:
+    """Return a scenario with more or fewer accounts and requests."""
+    accounts, rate = STRENGTHS[strength]
+    return replace(
+        scenario, accounts=max(int(scenario.accounts * accounts), 4), per_day=scenario.per_day * rate
+    )
+
+
+def planned(split: str, quick: bool, seeds: int) -> list[Log]:
+    """List the logs of a split: every campaign at every strength, four a log with four look-alikes; nulls."""
+    logs = []
+    campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, 5])
+        for strength in ("declared",) if quick else STRENGTHS:
+            order = rng.permutation(campaigns)
+            for i in range(0, len(order), 4):
+                settings = _settings(split, quick, seed * 100 + i)
+                logs.append(
+                    _log("campaigns", strength, settings, order[i : i + 4], rng.permutation(decoys)[:4])
+                )
+        for i in range(2 if quick else 10):
+            settings = _settings(split, quick, 10_000 + seed * 100 + i)
+            logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:4]))
+    return logs
+
+
+def _settings(split: str, quick: bool, seed: int) -> SimulationSettings:
+    half = "tuning" if split == "tuning" else "heldout"
+    return SimulationSettings(accounts=2500 if quick else 6000, rate=1.3, seed=seed, split=half)
+
+
+def _log(
+    kind: str, strength: str, settings: SimulationSettings, campaigns: Sequence[str], decoys: Sequence[str]
+) -> Log:
+    return Log(
+        name="-".join(x for x in (settings.split, kind, strength, str(settings.seed)) if x),
+        kind=kind,
+        strength=strength,
+        settings=settings,
+        campaigns=tuple(scaled(SCENARIOS[str(c)], strength) for c in campaigns),
+        decoys=tuple(DECOYS[str(d)] for d in decoys),
+    )

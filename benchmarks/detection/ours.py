@@ -1,0 +1,20 @@
+"""Run hydrascope on a log as its users do, through the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+
+
+def detect(traffic: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the log, run `hydrascope detect --plain`, and return campaigns and campaign_accounts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    traffic.write_parquet(folder / "traffic.parquet")
+    call = [sys.executable, "-c", "from flows.cli import main; main()", "detect", "--plain"]
+    call += [str(folder / "traffic.parquet"), "--output", str(folder / "out")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"hydrascope detect ended with {done.returncode}: {done.stderr[-400:]}")
+    run = next((folder / "out").glob("date=*/run_id=*"))
+    return pl.read_parquet(run / "campaigns.parquet"), pl.read_parquet(run / "campaign_accounts.parquet")
