@@ -26,13 +26,15 @@ from campaigns.groups import Group, linked_groups, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
 from campaigns.members import grown, parts
+from campaigns.merge import fold
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
+OURS = 0.3  # least share of a cluster's or topic's rows that makes it a campaign's
 MANY_TOPICS = 5.0  # exp(entropy) from which a group's mix of topics is a mix
-TEXTS_READ = 60
+TEXTS_READ = 30
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -87,24 +89,25 @@ def judge(
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
-    labels = {**log.clusters, "topic": topics}
-    cases: list[Case] = []
-    for i in np.argsort(-log_e, kind="stable"):
-        group, reported = groups[i], bool(q_values[i] <= settings.level)
-        reason = _reason(reported, explanations[i])
-        if reported and any(_same(group, case.group) for case in cases if case.reported):
-            reported, reason = False, "the same accounts as a campaign reported above"
-        if reported:
-            group = grown(log, group, law, labels)
+    order = np.argsort(-log_e, kind="stable")
+    passing = [int(i) for i in order if q_values[i] <= settings.level]
+    campaigns, home = fold(log, [groups[i] for i in passing], topics)
+    labels = [(of_row, OURS) for of_row in (*log.clusters.values(), topics)]
+    first = {passing[home.index(c)]: grown(log, group, law, labels) for c, group in enumerate(campaigns)}
+    cases = []
+    for i in order.tolist():
+        reason = _reason(bool(q_values[i] <= settings.level), explanations[i])
+        if i in passing and i not in first:
+            reason = "part of a campaign reported above"
         cases.append(
             Case(
-                group=group,
+                group=first.get(i, groups[i]),
                 capability=asked[i][1],
                 findings=findings[i],
                 explanations=explanations[i],
                 log_e=float(log_e[i]),
                 q_value=float(q_values[i]),
-                reported=reported,
+                reported=i in first,
                 decision_reason=reason,
             )
         )
@@ -140,12 +143,6 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
         largest = np.unique(orgs.to_numpy(), return_counts=True)[1].max(initial=0)
         organisation = int(largest) / len(group.members)
     return weigh(findings, (findings[Signal.TASKS].effect or 0.0) < MANY_TOPICS, organisation)
-
-
-def _same(group: Group, other: Group) -> bool:
-    """Tell whether two groups are mostly the same accounts, as seen from the smaller one."""
-    both = len(np.intersect1d(group.members, other.members, assume_unique=True))
-    return both > 0.5 * min(len(group.members), len(other.members))
 
 
 def _reason(reported: bool, explanations: list[Weighed]) -> str:

@@ -1,7 +1,6 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import betaln
@@ -17,8 +16,7 @@ OPERATOR_CONCENTRATION = 128.0
 OPERATOR_SHAPE = 8.0
 # How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
 SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
-OURS, OURS_ROWS = 0.3, 5  # least share and number of a label's rows that make it the campaign's
-OURS_IN_TOPICS = 0.15  # a harvest without a template shares its topics with others
+OURS_ROWS = 5  # least rows of a label that make it the campaign's, beside a least share of its rows
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
@@ -40,10 +38,11 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
-def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]) -> Group:
+def grown(log: Traffic, group: Group, people: People, labels: list[tuple[Ints, float]]) -> Group:
     """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
 
-    labels: a name to (n,) int64 labels by row, -1 for none: clusters of every view, and topics. A label of
+    labels: clusters of every view, and topics: (n,) int64 by row, -1 for none, and
+    the least share of a label's rows that makes it the campaign's. A label of
     which the members wrote a good part is the campaign's; everybody with a row in it is a candidate. What
     decides is behaviour: the confidence is the probability of taking part, given that the campaign is real.
     """
@@ -51,11 +50,10 @@ def grown(log: Traffic, group: Group, people: People, labels: Mapping[str, Ints]
         inside = np.zeros(len(log.account), dtype=bool)
         inside[group.member_rows(log)] = True
         member = np.isin(log.account, group.members)
-        for name, label in labels.items():
+        for label, ours in labels:
             theirs = np.bincount(label[member & (label >= 0)], minlength=label.max(initial=0) + 1)
             everybodys = np.bincount(label[label >= 0], minlength=label.max(initial=0) + 1)
-            part = OURS_IN_TOPICS if name == "topic" and not group.clusters else OURS
-            inside |= (label >= 0) & ((theirs >= OURS_ROWS) & (theirs >= part * everybodys))[label]
+            inside |= (label >= 0) & ((theirs >= OURS_ROWS) & (theirs >= ours * everybodys))[label]
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)

@@ -10,11 +10,11 @@ from campaigns.vocabulary import Signal, Status
 
 TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 GRAM = 4
-MOST_TOKENS = 1_000
+MOST_TOKENS = 400
 
 
 def grams(text: str) -> set[tuple[str, ...]]:
-    """Return the distinct runs of four tokens of a text's first 1,000 tokens; CJK and Thai by character."""
+    """Return the distinct runs of four tokens of a text's first 400 tokens; CJK and Thai by character."""
     tokens = [match.group().lower() for match in islice(TOKEN.finditer(text), MOST_TOKENS)]
     return set(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
 

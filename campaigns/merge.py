@@ -1,0 +1,83 @@
+"""One operator, one campaign: groups that passed the tests are one where they do the same work."""
+
+import dataclasses
+
+import numpy as np
+
+from campaigns.groups import Group
+from campaigns.laws import Floats, Ints
+from campaigns.traffic import Traffic
+
+SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
+SAME_WORK, STRANGERS = 0.3, 0.05  # overlaps of two mixes of clusters; 1 is the same mix
+SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
+
+
+def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], list[int]]:
+    """Fold groups, strongest first, into those before; return the campaigns and (g,) each one's campaign.
+
+    A group of mostly the same accounts is the campaign once more. A group of other accounts joins it when a
+    view that sees most of both finds the same mix of clusters in both, and none finds them strangers: fragments
+    of one harvest, or an account pool and its successors. Two operators with a template each are strangers in
+    the run view, whatever topics they share.
+    """
+    campaigns: list[Group] = []
+    mixes: list[list[Floats | None]] = []
+    home: list[int] = []
+    for group in groups:
+        mix = _mixes(log, group, topics)
+        for i, campaign in enumerate(campaigns):
+            if _shared(group, campaign) > SAME_ACCOUNTS:
+                home.append(i)
+                break
+            if _same_work(mix, mixes[i]):
+                campaigns[i] = _union(campaign, group)
+                home.append(i)
+                break
+        else:
+            home.append(len(campaigns))
+            campaigns.append(group)
+            mixes.append(mix)
+    return campaigns, home
+
+
+def _shared(group: Group, other: Group) -> float:
+    both = len(np.intersect1d(group.members, other.members, assume_unique=True))
+    return both / max(min(len(group.members), len(other.members)), 1)
+
+
+def _mixes(log: Traffic, group: Group, topics: Ints) -> list[Floats | None]:
+    """Return the members' shares of each view's clusters, None where the view sees too little of them."""
+    member = np.isin(log.account, group.members)
+    found: list[Floats | None] = []
+    for labels in (*log.clusters.values(), topics):
+        theirs = labels[member]
+        inside = theirs[theirs >= 0]
+        counts = np.bincount(inside, minlength=int(labels.max(initial=-1)) + 1)
+        found.append(counts / len(inside) if len(inside) >= SEEN * max(len(theirs), 1) else None)
+    return found
+
+
+def _same_work(mix: list[Floats | None], other: list[Floats | None]) -> bool:
+    overlaps = [
+        float(np.minimum(a, b).sum())
+        for a, b in zip(mix, other, strict=True)
+        if a is not None and b is not None
+    ]
+    return bool(overlaps) and max(overlaps) >= SAME_WORK and min(overlaps) >= STRANGERS
+
+
+def _union(campaign: Group, group: Group) -> Group:
+    """Return both groups as one, members of either."""
+    candidates = np.union1d(campaign.candidates, group.candidates)
+    confidence = np.zeros(len(candidates))
+    for part in (campaign, group):
+        place = np.searchsorted(candidates, part.candidates)
+        confidence[place] = np.maximum(confidence[place], part.confidence)
+    return dataclasses.replace(
+        campaign,
+        clusters=tuple(sorted({*campaign.clusters, *group.clusters})),
+        rows=np.union1d(campaign.rows, group.rows),
+        candidates=candidates,
+        confidence=confidence,
+    )
