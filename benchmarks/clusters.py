@@ -1,0 +1,208 @@
+"""Clusters of real prompts beside UMAP + HDBSCAN, EVoC, fast_hdbscan and hdbscan, on the same vectors.
+
+    python -m benchmarks.clusters --prompts PROMPTS.parquet --model FOLDER [--sizes 20000 50000 ...] [--quick]
+
+PROMPTS has the columns prompt, source and family. Half of the families are held out: settings were chosen on
+the others, and the held-out half is what is measured unless --half says otherwise. Sizes beyond the prompts
+at hand are filled with jittered copies, for time and memory only. Each method runs in a process of its own,
+compiles on a small sample first, and has 20 minutes. Without --prompts the vectors are planted blobs.
+Writes bench-out/clusters.md.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OUT = Path("bench-out")
+MINIMUM, SAMPLES = 12, 5  # min_cluster_size and min_samples of every method that has them
+Labeller = Callable[[np.ndarray], np.ndarray]
+
+
+def hydrascope(vectors: np.ndarray) -> np.ndarray:
+    from embeddings.clusters import ClusterSettings, cluster_vectors
+    from embeddings.index import IndexSettings
+
+    settings = ClusterSettings(min_cluster_size=MINIMUM, min_samples=SAMPLES)
+    counts = np.ones(len(vectors), dtype=np.int64)
+    clusters, neighbours = cluster_vectors(vectors, counts, IndexSettings(), settings, seed=0)
+    print(f"recall {neighbours.recall:.3f}, {neighbours.index}", flush=True)
+    return clusters.labels
+
+
+def plain(vectors: np.ndarray) -> np.ndarray:
+    from embeddings.clusters import ClusterSettings, cluster
+    from embeddings.index import IndexSettings, nearest
+
+    settings = ClusterSettings(min_cluster_size=MINIMUM, min_samples=SAMPLES)
+    return cluster(
+        nearest(vectors, IndexSettings(), 0), np.ones(len(vectors), dtype=np.int64), settings
+    ).labels
+
+
+def evoc(vectors: np.ndarray) -> np.ndarray:
+    from evoc import EVoC
+
+    return EVoC().fit_predict(vectors)
+
+
+def umap(vectors: np.ndarray) -> np.ndarray:
+    import hdbscan
+    from umap import UMAP
+
+    flat = UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine").fit_transform(vectors)
+    return hdbscan.HDBSCAN(MINIMUM, min_samples=SAMPLES).fit_predict(flat)
+
+
+def fast_hdbscan(vectors: np.ndarray) -> np.ndarray:
+    from fast_hdbscan import HDBSCAN
+
+    return HDBSCAN(min_cluster_size=MINIMUM, min_samples=SAMPLES).fit_predict(vectors.astype(np.float64))
+
+
+def hdbscan(vectors: np.ndarray) -> np.ndarray:
+    from hdbscan import HDBSCAN
+
+    return HDBSCAN(MINIMUM, min_samples=SAMPLES, core_dist_n_jobs=-1).fit_predict(vectors)
+
+
+# The largest size each is tried at: beyond it none ended within its 20 minutes on two cores.
+METHODS: dict[str, tuple[Labeller, int]] = {
+    "hydrascope": (hydrascope, 10**9),
+    "hydrascope, no smoothing": (plain, 200_000),
+    "EVoC": (evoc, 200_000),
+    "UMAP + HDBSCAN": (umap, 200_000),
+    "fast_hdbscan": (fast_hdbscan, 50_000),
+    "hdbscan": (hdbscan, 20_000),
+}
+
+
+def encoded(prompts: Path, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, d) vectors of the prompts and (n,) families, from bench-out where they are already there."""
+    import polars
+
+    frame = polars.read_parquet(prompts, columns=["prompt", "source", "family"])
+    family = (frame["source"] + "/" + frame["family"]).rank("dense").to_numpy().astype(int) - 1
+    cache = OUT / f"vectors-{Path(model).name}-{len(frame)}.npy"
+    if not cache.exists():
+        from sentence_transformers import SentenceTransformer
+
+        encoder = SentenceTransformer(model, device="cpu")
+        np.save(cache, encoder.encode(frame["prompt"].to_list(), normalize_embeddings=True, batch_size=1024))
+    return np.load(cache, mmap_mode="r"), family
+
+
+def planted(n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    family = rng.integers(0, max(n // 200, 2), n)
+    centres = rng.normal(size=(family.max() + 1, 128)).astype(np.float32)
+    return centres[family] + rng.normal(0, 0.7, (n, 128)).astype(np.float32), family
+
+
+def chosen_rows(family: np.ndarray, half: str, n: int) -> np.ndarray:
+    """Return n rows of one half of the families, with repeats where there are not as many."""
+    kept = np.random.default_rng(7).random(family.max() + 1) < 0.5
+    rows = np.flatnonzero(kept[family] == (half == "chosen")) if half != "all" else np.arange(len(family))
+    rng = np.random.default_rng(0)
+    return np.sort(rng.choice(rows, n, replace=n > len(rows)))
+
+
+def job(method: str, vectors: Path, labels: Path, answer: Any) -> None:  # noqa: ANN401  (a multiprocessing queue)
+    """Warm up, run and time one method in this process."""
+    data = np.load(vectors)
+    label, _ = METHODS[method]
+    label(data[:2000])
+    start, cpu = time.perf_counter(), time.process_time()
+    found = np.asarray(label(data))
+    used = (time.perf_counter() - start, time.process_time() - cpu)
+    np.save(labels, found)
+    answer.put((*used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
+
+
+def timed(method: str, vectors: Path, limit: float) -> tuple[float, float, float] | None:
+    """Return seconds, processor seconds and peak GiB of a method; None where it did not end in time."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=job, args=(method, vectors, OUT / "labels.npy", answer))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return None
+    return answer.get(timeout=5) if process.exitcode == 0 else None
+
+
+def row(method: str, size: int, vectors: Path, family: np.ndarray | None, limit: float) -> str:
+    """Run one method and write its line of the table."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    used = timed(method, vectors, limit)
+    if used is None:
+        return f"| {size:,} | {method} | did not end in {limit / 60:.0f} min | | | | | |"
+    labels = np.load(OUT / "labels.npy")
+    score = "" if family is None else f"{adjusted_mutual_info_score(family, labels):.3f}"
+    cells = [f"{size:,}", method, f"{used[0]:.1f}", f"{used[1]:.1f}", f"{used[2]:.1f}", score]
+    cells += [f"{(labels < 0).mean():.1%}", str(labels.max() + 1)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def exponents(times: dict[int, float]) -> str:
+    sizes = sorted(size for size in times if size >= 50_000)
+    pairs = zip(sizes, sizes[1:], strict=False)
+    said = [f"{a:,} to {b:,}: {np.log(times[b] / times[a]) / np.log(b / a):.2f}" for a, b in pairs]
+    return "Growth of hydrascope's time (exponent): " + "; ".join(said) if said else ""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--prompts", type=Path, help="Parquet file with prompt, source and family")
+    parser.add_argument("--model", default="", help="SentenceTransformer folder that makes the vectors")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 50_000, 200_000, 1_000_000])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--half", default="held-out", choices=["held-out", "chosen", "all"])
+    parser.add_argument("--limit", type=float, default=1200, help="seconds for each method")
+    parser.add_argument("--quick", action="store_true", help="2,000 rows only")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    OUT.mkdir(exist_ok=True)
+    lines = [f"Families: {options.half}. Two numbers of seconds: wall clock, processor.", ""]
+    lines += [
+        "| rows | method | s | cpu s | peak GiB | AMI | noise | clusters |",
+        "|--|--|--|--|--|--|--|--|",
+    ]
+    times: dict[int, float] = {}
+    for size in [2000] if options.quick else options.sizes:
+        all_vectors, all_family = (
+            encoded(options.prompts, options.model) if options.prompts else planted(size)
+        )
+        rows = chosen_rows(all_family, options.half if options.prompts else "all", size)
+        data = np.array(all_vectors[rows], dtype=np.float32)
+        copies = len(np.unique(rows)) < size
+        if copies:
+            data += np.random.default_rng(1).normal(0, 0.02, data.shape).astype(np.float32)
+        np.save(OUT / "sample.npy", data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), 1e-12))
+        family = None if copies else all_family[rows]
+        del data
+        for method in options.methods:
+            if size > METHODS[method][1]:
+                continue
+            lines.append(row(method, size, OUT / "sample.npy", family, options.limit))
+            print(lines[-1], flush=True)
+            if method == "hydrascope" and "did not" not in lines[-1]:
+                times[size] = float(lines[-1].split("|")[3])
+            (OUT / "clusters.md").write_text("\n".join([*lines, "", exponents(times), ""]))
+    (OUT / "clusters.json").write_text(json.dumps({str(size): used for size, used in times.items()}))
+
+
+if __name__ == "__main__":
+    main()
