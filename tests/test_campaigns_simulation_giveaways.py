@@ -12,7 +12,7 @@ from campaigns.simulation.library import DECOYS, SCENARIOS
 from campaigns.simulation.simulate import SimulationSettings, simulate
 
 NEAR_CHANCE = 0.85  # forests over 30 to 250 accounts; a true giveaway scores 0.95 and more
-FEW = 20  # accounts below which a score says nothing
+FEW = 40  # accounts below which a score says nothing
 SCRIPTS = {
     "han": r"\p{Han}",
     "kana": r"[\p{Hiragana}\p{Katakana}]",

@@ -167,13 +167,13 @@ _LOOKALIKES = (
         name="homework_class", shape=Shape.TASK,
         sentence="A class with the same questions and one deadline.", accounts=90, per_day=1.4, share=0.5,
         hours=Hours.DEADLINE, draw=Draw.BANK, bank=12, addresses=Addresses.SHARED, roles=("probe",),
-        families=1, declared=(Giveaway.TOPIC, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
+        families=1, declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
     ),
     Scenario(
         name="randomised_exam", shape=Shape.TASK,
         sentence="An exam with questions drawn for each student.", accounts=80, per_day=1.5, share=0.6,
         hours=Hours.DEADLINE, draw=Draw.BANK, bank=400, roles=("probe",), families=2,
-        declared=(Giveaway.TOPIC, Giveaway.REPEATS, Giveaway.HOURS),
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.HOURS),
     ),
     Scenario(
         name="prompt_library", beats=True, shape=Shape.LIBRARY,
@@ -186,7 +186,7 @@ _LOOKALIKES = (
         sentence="A customer's evaluation, the same items each night.", accounts=8, per_day=120,
         hours=Hours.NIGHTLY, draw=Draw.RERUN, bank=900, one_org=True, addresses=Addresses.SHARED,
         roles=("probe",), families=3,
-        declared=(Giveaway.TOPIC, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
     ),
     Scenario(
         name="company_keys", beats=True, shape=Shape.PREAMBLE,
@@ -225,7 +225,7 @@ _LOOKALIKES = (
         sentence="A new model's day: everybody tries the known puzzles.", accounts=220, per_day=0.8,
         share=0.4, hours=Hours.WAVE, draw=Draw.BANK, bank=150, model="new", roles=("probe", "organic"),
         families=6, split="heldout",
-        declared=(Giveaway.TOPIC, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
     ),
 )  # fmt: skip
 

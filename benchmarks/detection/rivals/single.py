@@ -31,10 +31,8 @@ def prada_groups(traffic: pl.DataFrame, space: Space, seed: int) -> list[list[st
         x = space.vectors[rows[:300]]
         square = 2 - 2 * x @ x.T
         least = np.sqrt(np.maximum([square[j, :j].min() for j in range(1, len(x))], 0))
-        if (
-            np.ptp(least) > 0
-            and shapiro(least[np.abs(least - least.mean()) <= 3 * least.std() + 1e-9]).statistic < NORMAL
-        ):
+        least = least[np.abs(least - least.mean()) <= 3 * least.std() + 1e-9]
+        if np.ptp(least) > 1e-6 and shapiro(least).statistic < NORMAL:
             flagged.append(i)
     return _one(space, flagged)
 
