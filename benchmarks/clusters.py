@@ -10,6 +10,7 @@ Writes bench-out/clusters.md.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
@@ -155,7 +156,7 @@ def row(method: str, size: int, vectors: Path, family: np.ndarray | None, limit:
 
 def exponents(times: dict[int, float]) -> str:
     sizes = sorted(size for size in times if size >= 50_000)
-    pairs = zip(sizes, sizes[1:], strict=False)
+    pairs = itertools.pairwise(sizes)
     said = [f"{a:,} to {b:,}: {np.log(times[b] / times[a]) / np.log(b / a):.2f}" for a, b in pairs]
     return "Growth of hydrascope's time (exponent): " + "; ".join(said) if said else ""
 
