@@ -32,7 +32,6 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
-OURS = 0.3  # least share of a cluster's or topic's rows that makes it a campaign's
 MANY_TOPICS = 5.0  # exp(entropy) from which a group's mix of topics is a mix
 TEXTS_READ = 30
 
@@ -92,7 +91,7 @@ def judge(
     order = np.argsort(-log_e, kind="stable")
     passing = [int(i) for i in order if q_values[i] <= settings.level]
     campaigns, home = fold(log, [groups[i] for i in passing], topics)
-    labels = [(of_row, OURS) for of_row in (*log.clusters.values(), topics)]
+    labels = [*log.clusters.values(), topics]
     first = {passing[home.index(c)]: grown(log, group, law, labels) for c, group in enumerate(campaigns)}
     cases = []
     for i in order.tolist():

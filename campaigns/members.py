@@ -16,7 +16,8 @@ OPERATOR_CONCENTRATION = 128.0
 OPERATOR_SHAPE = 8.0
 # How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
 SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
-OURS_ROWS = 5  # least rows of a label that make it the campaign's, beside a least share of its rows
+OURS, OURS_ROWS = 0.3, 5  # a good part, and the rows that make it more than an accident
+OURS_IN_MAIN = 0.1  # least part of a label that holds much of what the members wrote
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
@@ -38,22 +39,25 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
-def grown(log: Traffic, group: Group, people: People, labels: list[tuple[Ints, float]]) -> Group:
+def grown(log: Traffic, group: Group, people: People, labels: list[Ints]) -> Group:
     """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
 
-    labels: clusters of every view, and topics: (n,) int64 by row, -1 for none, and
-    the least share of a label's rows that makes it the campaign's. A label of
-    which the members wrote a good part is the campaign's; everybody with a row in it is a candidate. What
-    decides is behaviour: the confidence is the probability of taking part, given that the campaign is real.
+    labels: clusters of every view, and topics, (n,) int64 by row each, -1 for none. A label of which the
+    members wrote a good part, or which holds a good part of what they wrote, is the campaign's; everybody
+    with a row in it is a candidate. What decides is behaviour: the confidence is the probability of taking
+    part, given that the campaign is real.
     """
     for _ in range(2):
         inside = np.zeros(len(log.account), dtype=bool)
         inside[group.member_rows(log)] = True
         member = np.isin(log.account, group.members)
-        for label, ours in labels:
+        for label in labels:
             theirs = np.bincount(label[member & (label >= 0)], minlength=label.max(initial=0) + 1)
-            everybodys = np.bincount(label[label >= 0], minlength=label.max(initial=0) + 1)
-            inside |= (label >= 0) & ((theirs >= OURS_ROWS) & (theirs >= ours * everybodys))[label]
+            part = theirs / np.maximum(np.bincount(label[label >= 0], minlength=len(theirs)), 1)
+            main = theirs >= OURS * member.sum()
+            inside |= (label >= 0) & (
+                (theirs >= OURS_ROWS) & ((part >= OURS) | (main & (part >= OURS_IN_MAIN)))
+            )[label]
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)

@@ -9,17 +9,16 @@ from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
-SAME_WORK, STRANGERS = 0.3, 0.05  # overlaps of two mixes of clusters; 1 is the same mix
+SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 
 
 def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], list[int]]:
     """Fold groups, strongest first, into those before; return the campaigns and (g,) each one's campaign.
 
-    A group of mostly the same accounts is the campaign once more. A group of other accounts joins it when a
-    view that sees most of both finds the same mix of clusters in both, and none finds them strangers: fragments
-    of one harvest, or an account pool and its successors. Two operators with a template each are strangers in
-    the run view, whatever topics they share.
+    A group of mostly the same accounts is the campaign once more. A group of other accounts joins it when
+    every view that sees most of both finds the same mix of clusters in both: fragments of one harvest. Two
+    operators with a template each have different runs, whatever topics they share.
     """
     campaigns: list[Group] = []
     mixes: list[list[Floats | None]] = []
@@ -64,7 +63,7 @@ def _same_work(mix: list[Floats | None], other: list[Floats | None]) -> bool:
         for a, b in zip(mix, other, strict=True)
         if a is not None and b is not None
     ]
-    return bool(overlaps) and max(overlaps) >= SAME_WORK and min(overlaps) >= STRANGERS
+    return bool(overlaps) and min(overlaps) >= SAME_WORK
 
 
 def _union(campaign: Group, group: Group) -> Group:
