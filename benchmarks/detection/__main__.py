@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.detection.logs import planned
+from benchmarks.detection.logs import grid, planned
 from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.score import OURS, mmd_protocol, run_log, save
 from benchmarks.detection.tables import text
@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--split", choices=("tuning", "heldout"), default="tuning")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--logs", type=int, help="no more than this many logs of each kind")
+    parser.add_argument("--nulls", type=int, default=2, help="logs a seed without a campaign; 200 for a rate")
+    parser.add_argument("--grid", help="a campaign by accounts and requests, for the smallest that is found")
     parser.add_argument("--methods", nargs="*", default=[OURS, *RIVALS], choices=[OURS, *RIVALS])
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
@@ -31,7 +33,8 @@ def main() -> None:
         with HELDOUT_LOG.open("a") as log:
             log.write(f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seeds {call.seeds}, quick {call.quick}\n")
     pack = pl.read_parquet(call.prompts) if call.prompts else None
-    plan = planned(call.split, call.quick, call.seeds)
+    plan = planned(call.split, call.quick, call.seeds, call.nulls)
+    plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
     kinds = [[x for x in plan if x.kind == kind][: call.logs] for kind in ("campaigns", "null")]
     records = []
     for log in kinds[0] + kinds[1]:

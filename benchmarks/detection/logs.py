@@ -34,8 +34,11 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
     )
 
 
-def planned(split: str, quick: bool, seeds: int) -> list[Log]:
-    """List the logs of a split: every campaign at every strength, four a log with four look-alikes; nulls."""
+def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
+    """List the logs of a split: every campaign at every strength, four a log, four look-alikes; nulls.
+
+    nulls: logs a seed without a campaign.
+    """
     logs = []
     campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
     for seed in range(seeds):
@@ -47,7 +50,7 @@ def planned(split: str, quick: bool, seeds: int) -> list[Log]:
                 logs.append(
                     _log("campaigns", strength, settings, order[i : i + 4], rng.permutation(decoys)[:4])
                 )
-        for i in range(2 if quick else 10):
+        for i in range(nulls):
             settings = _settings(split, quick, 10_000 + seed * 100 + i)
             logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:4]))
     return logs
@@ -69,3 +72,17 @@ def _log(
         campaigns=tuple(scaled(SCENARIOS[str(c)], strength) for c in campaigns),
         decoys=tuple(DECOYS[str(d)] for d in decoys),
     )
+
+
+def grid(name: str, split: str, seeds: int) -> list[Log]:
+    """List logs of one campaign by accounts and requests an account and day: the smallest that is found."""
+    logs = []
+    for seed in range(seeds):
+        for accounts in (8, 15, 30, 60, 120):
+            for rate in (1.0, 2.0, 5.0, 15.0):
+                campaign = replace(SCENARIOS[name], accounts=accounts, per_day=rate)
+                settings = _settings(split, True, 20_000 + seed)
+                log = _log("campaigns", "declared", settings, (), names(split, campaigns=False)[:2])
+                size = f"{accounts} x {rate:g} a day"
+                logs.append(replace(log, name=f"{log.name}-{size}", strength=size, campaigns=(campaign,)))
+    return logs

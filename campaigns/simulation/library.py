@@ -167,7 +167,8 @@ _LOOKALIKES = (
         name="homework_class", shape=Shape.TASK,
         sentence="A class with the same questions and one deadline.", accounts=90, per_day=1.4, share=0.5,
         hours=Hours.DEADLINE, draw=Draw.BANK, bank=12, addresses=Addresses.SHARED, roles=("probe",),
-        families=1, declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
+        families=1,
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.METADATA, Giveaway.HOURS),
     ),
     Scenario(
         name="randomised_exam", shape=Shape.TASK,
