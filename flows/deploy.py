@@ -11,13 +11,11 @@ from prefect.automations import Automation, CallWebhook, ChangeFlowRunState, Eve
 from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
-from prefect.deployments.runner import (
-    EntrypointType,  # type: ignore[attr-defined]
-    RunnerDeployment,
-)
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types import SecretDict
+from prefect.types.entrypoint import EntrypointType
 from pydantic import SecretStr
 
 from flows.artifacts import REPORTED

@@ -49,7 +49,7 @@ def orchestrated(console: Console) -> Iterator[None]:
         os.environ.setdefault(name, value)
     with ExitStack() as stack:
         if not configured():
-            url = stack.enter_context(_own_server(console))
+            url = stack.enter_context(own_server(console))
             os.environ["PREFECT_API_URL"] = url
             stack.callback(os.environ.pop, "PREFECT_API_URL", None)
         yield
@@ -72,8 +72,8 @@ def _home() -> Path:
 
 
 @contextmanager
-def _own_server(console: Console) -> Iterator[str]:
-    """Start a server on a free port of the loopback address, yield its URL, stop it."""
+def own_server(console: Console) -> Iterator[str]:
+    """Start a server on a free port of the loopback address, yield the URL of its API, stop it."""
     with ExitStack() as stack:
         home = stack.enter_context(_history())
         with socket.socket() as free:

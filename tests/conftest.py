@@ -1,8 +1,30 @@
 """Fixtures that more than one test file uses."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from flows.server import set_defaults
+
+# Before anything imports Prefect: no test touches the home of whoever runs it, or a server of theirs.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="hydrascope-tests-")
+os.environ.pop("PREFECT_API_URL", None)
+set_defaults()
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """A Prefect server for the session, schedules and automations included; yields the URL of its API."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from rich.console import Console
+
+    from flows.server import own_server
+
+    with own_server(Console(stderr=True)) as url, temporary_settings({PREFECT_API_URL: url}):
+        yield url
 
 
 @pytest.fixture(scope="session")
