@@ -53,8 +53,8 @@ def nearest_in_lists(
 
     threads = faiss.omp_get_max_threads()
     rows = sample_rows(len(vectors))
-    true = brute_force(vectors, rows, k)
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
+        true = np.concatenate(list(pool.map(lambda part: brute_force(vectors, part, k), _blocks(rows))))
         lists = _divide(vectors, seed, pool)
         width = _width(vectors, lists, rows, true, recall)
         found = _search(vectors, lists, width, k, pool, progress)
@@ -69,12 +69,19 @@ def sample_rows(n: int) -> Ints:
 
 def brute_force(vectors: Vectors, rows: Ints, k: int) -> Ints:
     """Return the k nearest (q, k) of a few rows among all vectors, themselves included, by trying all."""
-    squares = np.einsum("nd,nd->n", vectors, vectors)
-    found = []
-    for start in range(0, len(rows), 64):
-        apart = squares - 2 * (vectors[rows[start : start + 64]] @ vectors.T)
-        found.append(np.argpartition(apart, min(k, len(vectors)) - 1, axis=1)[:, :k])
-    return np.concatenate(found)
+    best = np.empty((len(rows), 0), dtype=np.int64)
+    gap = np.empty((len(rows), 0), dtype=np.float32)
+    for start in range(0, len(vectors), 16_384):
+        apart = _apart(vectors[rows], vectors[start : start + 16_384])
+        near = np.argpartition(apart, min(k, apart.shape[1]) - 1, axis=1)[:, :k]
+        gap = np.concatenate([gap, np.take_along_axis(apart, near, axis=1)], axis=1)
+        best = np.concatenate([best, near + start], axis=1)
+    return np.take_along_axis(best, np.argpartition(gap, k - 1, axis=1)[:, :k], axis=1)
+
+
+def _blocks(rows: Ints) -> list[Ints]:
+    """Cut rows into runs of 64, for a thread each."""
+    return [rows[start : start + 64] for start in range(0, len(rows), 64)]
 
 
 def _divide(vectors: Vectors, seed: int, pool: ThreadPoolExecutor) -> Lists:
@@ -202,7 +209,7 @@ def _meetings(
 
 def _take(best: Rows, keys: Ints, found: Rows) -> None:
     """Write the first k found of each point into its row."""
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     row = keys[order] >> 32
     first = np.searchsorted(row, np.arange(len(best)))
     rank = np.arange(len(row)) - first[row]
