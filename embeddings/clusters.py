@@ -1,8 +1,9 @@
 """Neighbours to clusters: HDBSCAN from a neighbour graph, with counts as density.
 
 Campello, Moulavi & Sander 2013; McInnes & Healy 2017. The minimum spanning tree is taken in the graph of
-mutual reachability that the neighbours span, the single-linkage hierarchy and the selection of clusters are
-hdbscan's own; condensation is ours, because a text sent a thousand times is a thousand points in it.
+mutual reachability that the neighbours span. Hierarchy, condensation and selection give what hdbscan's give
+(a test compares), and are ours for two reasons: a text sent a thousand times is a thousand points in them,
+and they are linear.
 """
 
 from collections.abc import Callable

@@ -48,7 +48,8 @@ class IndexMismatchError(ValueError):
 def choose_factory(n: int) -> str:
     """Return the index-factory string for n rows.
 
-    The rule: up to 8,000 rows brute force; then inverted lists, about 4 sqrt(n) of them, of full vectors;
+    The rule: up to 8,000 rows brute force; then inverted lists, about 4 sqrt(n) of them, of full vectors
+    (where every row is a query, `nearest` searches the same kind of lists its own way: inverted.py);
     from 4 million rows on eight-bit codes with a second look at full vectors. HNSW is not in the rule though
     it searches well: a graph built by several threads differs from run to run, and labels would with it.
     """
