@@ -76,7 +76,9 @@ def judge(
     groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
     law = people(log, topics, seed)
     groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
-    groups = [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
+    groups = _distinct(
+        log, [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
+    )
     logger.info("judging %d groups", len(groups))
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
     again = repeated(log)
@@ -93,8 +95,11 @@ def judge(
     campaigns, home = fold(log, [groups[i] for i in passing], topics)
     labels = [*log.clusters.values(), topics]
     first = {passing[home.index(c)]: grown(log, group, law, labels) for c, group in enumerate(campaigns)}
+    taken = {_key(log, group) for group in first.values()}
     cases = []
     for i in order.tolist():
+        if i not in first and _key(log, groups[i]) in taken:
+            continue  # what the campaign has grown into was a group of its own
         reason = _reason(bool(q_values[i] <= settings.level), explanations[i])
         if i in passing and i not in first:
             reason = "part of a campaign reported above"
@@ -111,6 +116,15 @@ def judge(
             )
         )
     return cases
+
+
+def _key(log: Traffic, group: Group) -> bytes:
+    return group.members.tobytes() + b"/" + group.member_rows(log).tobytes()
+
+
+def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
+    """Drop groups of the same accounts and rows as one before them."""
+    return list({_key(log, group): group for group in reversed(groups)}.values())[::-1]
 
 
 def _findings(

@@ -128,7 +128,8 @@ def fit_weights(
 def _bag(tokens: Tokens, n_tokens: int) -> sparse.csr_array:
     """Return the (texts, tokens) matrix of counts, float32."""
     ones = np.ones(len(tokens.ids), dtype=np.float32)
-    bag = sparse.csr_array((ones, tokens.ids, tokens.starts), shape=(len(tokens.starts) - 1, n_tokens))
+    shape = (len(tokens.starts) - 1, n_tokens)
+    bag = sparse.csr_array((ones, tokens.ids, tokens.starts), shape=shape, copy=True)
     bag.sum_duplicates()
     return bag
 

@@ -8,15 +8,17 @@ def topics(vectors: NDArray[np.float32], n_topics: int, seed: int) -> NDArray[np
     """Assign each row of (n, d) unit vectors to the nearest of `n_topics` spherical k-means centroids.
 
     Returns (n,) int32 labels from 0; there is no noise here, unlike in a density clustering. Fewer centroids
-    are used for small inputs (20 texts each). The same input and seed give the same labels.
+    are used for small inputs (24 texts each). The same input and seed give the same labels.
     """
     import faiss
 
     n, d = vectors.shape
-    k = max(1, min(n_topics, n // 20))
+    k = max(1, min(n_topics, n // 24))
     if k == 1:
         return np.zeros(n, dtype=np.int32)
-    kmeans = faiss.Kmeans(d, k, niter=10, seed=seed, spherical=True, max_points_per_centroid=128)
+    kmeans = faiss.Kmeans(
+        d, k, niter=6, seed=seed, spherical=True, min_points_per_centroid=1, max_points_per_centroid=24
+    )
     kmeans.train(vectors)
     _, nearest = kmeans.index.search(vectors, 1)
     return nearest[:, 0].astype(np.int32)

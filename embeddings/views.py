@@ -101,7 +101,7 @@ def skeleton(texts: Texts, settings: ViewSettings) -> list[str]:
 
 
 def run(texts: Texts, settings: ViewSettings) -> list[str]:
-    """Keep of each text the longest run of tokens that recurs in other texts; "" where none is long enough.
+    """Keep of each text the run of tokens that recurs most and longest; "" where none is long enough.
 
     A fixed preamble, suffix or injected line comes out to the letter, whatever stands around it, when eight
     tokens in a row are what recurs. Counts as in `skeleton`.
@@ -112,7 +112,7 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
     for block in _blocks(texts):
         words, document = _words(block)
         grams, start = _grams(_hash(words), document, settings.run)
-        start = _longest_run(start, document[start], sketch.count(grams), least)
+        start = _weightiest_run(start, document[start], sketch.count(grams), least, settings.run)
         out += _join(words, document, _cover(start, settings.run, len(words)), len(block))
     return out
 
@@ -249,11 +249,11 @@ def _prominent(
     return keep[run] | ~long[document]
 
 
-def _longest_run(start: Ints, document: Ints, count: Ints, least: int) -> Ints:
-    """Return where the n-grams of each text's longest recurring run begin; start (g,) ascending.
+def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int) -> Ints:
+    """Return where the n-grams of each text's weightiest recurring run begin; start (g,) ascending.
 
-    Its ends are cut where they are less than half as common as its middle: a popular question after a fixed
-    preamble is not the preamble.
+    Weight is tokens times the logarithm of the texts that share them. The ends of a run are cut where they
+    are less than half as common as its middle: a popular question after a fixed preamble is not the preamble.
     """
     kept = count >= least
     start, document, count = start[kept], document[kept], count[kept]
@@ -267,10 +267,11 @@ def _longest_run(start: Ints, document: Ints, count: Ints, least: int) -> Ints:
     begins, ends = np.full(len(first), len(run)), np.full(len(first), -1)
     np.minimum.at(begins, run[common], common)
     np.maximum.at(ends, run[common], common)
-    longest = np.lexsort((first, -(ends - begins), document[first]))  # the first of the longest of each text
-    longest = longest[np.r_[True, np.diff(document[first][longest]) != 0]]
+    weight = (ends - begins + n) * np.log(middle)
+    top = np.lexsort((first, -weight, document[first]))  # the first of the weightiest of each text
+    top = top[np.r_[True, np.diff(document[first][top]) != 0]]
     at = np.arange(len(run))
-    return start[np.isin(run, longest) & (at >= begins[run]) & (at <= ends[run])]
+    return start[np.isin(run, top) & (at >= begins[run]) & (at <= ends[run])]
 
 
 def _join(words: pl.Series, document: Ints, kept: NDArray[np.bool_], n: int) -> list[str]:

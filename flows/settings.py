@@ -83,7 +83,7 @@ class DetectSettings(BaseModel):
         default=ClusterSettings(min_cluster_size=8, min_samples=3, selection="leaf"),
         description="What counts as a cluster of accounts that ask for the same things.",
     )
-    topics: int = Field(default=1500, ge=1, description="Coarse topics that accounts are described by.")
+    topics: int = Field(default=1000, ge=1, description="Coarse topics that accounts are described by.")
     describe: DescribeSettings = Field(
         default=DescribeSettings(), description="How much is said of a cluster."
     )

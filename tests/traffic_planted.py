@@ -62,7 +62,7 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
 
 
 def rows_at(events: list[tuple[str, int, int]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return rows and accounts of (account, hour of the window, text) events; every second row is held out."""
+    """Return rows and accounts of (account, hour, text) events; every second row is held out."""
     rows = pl.DataFrame(
         {
             "request_id": [f"r{i:06}" for i in range(len(events))],
