@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings, link
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
+OURS, OURS_ROWS = 0.5, 5  # the part of a cluster, and its rows, that make it a group's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,36 @@ def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list
         _group(log, (), (profiles == label)[log.account])
         for label in np.flatnonzero(sizes >= settings.min_accounts)
     ]
+
+
+def gathered(log: Traffic, groups: list[Group], labels: list[Ints]) -> list[Group]:
+    """Add to each group the clusters of any view that its candidates alone make up, by linking-half rows.
+
+    One template can lie in several clusters, and an account's requests then in all of them: only together do
+    they show how much each account sent. labels: (n,) int64 by row each, -1 for none.
+    """
+    seen = np.flatnonzero(~log.held_out)
+    entries, offset = [], 0
+    for label in labels:
+        of_row = label[seen]
+        entries.append((log.account[seen][of_row >= 0], of_row[of_row >= 0] + offset))
+        offset += int(label.max(initial=-1)) + 1
+    account, column = (np.concatenate(part) for part in zip(*entries, strict=True))
+    counts = sparse.csr_array((np.ones(len(account)), (account, column)), shape=(log.n_accounts, offset))
+    size = np.maximum(counts.sum(axis=0), 1)
+    found = []
+    for group in groups:
+        theirs = counts[group.candidates].sum(axis=0)
+        taken = (theirs >= OURS_ROWS) & (theirs >= OURS * size)
+        inside = np.zeros(len(log.account), dtype=bool)
+        inside[group.rows] = True
+        offset = 0
+        for label in labels:
+            n = int(label.max(initial=-1)) + 1
+            inside |= np.append(taken[offset : offset + n], False)[label]
+            offset += n
+        found.append(_group(log, group.clusters, inside))
+    return found
 
 
 def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], inside: np.ndarray) -> Group:

@@ -22,11 +22,11 @@ from campaigns.evidence.spread import spread
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
 from campaigns.explain import Weighed, weigh
-from campaigns.groups import Group, linked_groups, profile_groups
+from campaigns.groups import Group, gathered, linked_groups, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
 from campaigns.members import grown, parts
-from campaigns.merge import fold
+from campaigns.merge import fold, same_accounts
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
@@ -75,6 +75,7 @@ def judge(
     """
     groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
     law = people(log, topics, seed)
+    groups = _distinct(log, groups + gathered(log, groups, list(log.clusters.values())))
     groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
     groups = _distinct(
         log, [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
@@ -90,11 +91,14 @@ def judge(
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
-    order = np.argsort(-log_e, kind="stable")
+    order = np.lexsort((-np.array([len(group.members) for group in groups]), -log_e))
     passing = [int(i) for i in order if q_values[i] <= settings.level]
     campaigns, home = fold(log, [groups[i] for i in passing], topics)
-    labels = [*log.clusters.values(), topics]
-    first = {passing[home.index(c)]: grown(log, group, law, labels) for c, group in enumerate(campaigns)}
+    first: dict[int, Group] = {}
+    for c, campaign in enumerate(campaigns):
+        larger = grown(log, campaign, law, {**log.clusters, "topics": topics})
+        if not any(same_accounts(larger, other) for other in first.values()):
+            first[passing[home.index(c)]] = larger
     taken = {_key(log, group) for group in first.values()}
     cases = []
     for i in order.tolist():

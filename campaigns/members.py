@@ -1,8 +1,11 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaln
 
 from campaigns.aspects import hour_shares, smooth
@@ -12,12 +15,17 @@ from campaigns.people import People, truncated_gamma_poisson
 from campaigns.traffic import Traffic
 
 ROUNDS = 15
-OPERATOR_CONCENTRATION = 128.0
-OPERATOR_SHAPE = 8.0
-# How alike accounts are in the group's share of their traffic: a queue mixes evenly, people do not.
-SHARE_OF_OPERATORS, SHARE_OF_BYSTANDERS = 20.0, 2.0
+# How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates.
+QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0
+SHARE_OF_BYSTANDERS = 2.0
+# How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
+HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 OURS, OURS_ROWS = 0.3, 5  # a good part, and the rows that make it more than an accident
 OURS_IN_MAIN = 0.1  # least part of a label that holds much of what the members wrote
+TEMPLATES = ("run", "skeleton")  # views of templates, the more exact first
+COVERED = 0.8  # part of the members' work that makes a template the mark of the campaign
+COPIES = 1.5  # requests of somebody who tries another's template
+OURS_ACCOUNTS = 0.1  # least part of the members that a label of theirs has
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
@@ -39,29 +47,27 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
-def grown(log: Traffic, group: Group, people: People, labels: list[Ints]) -> Group:
+def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
     """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
 
-    labels: clusters of every view, and topics, (n,) int64 by row each, -1 for none. A label of which the
-    members wrote a good part, or which holds a good part of what they wrote, is the campaign's; everybody
-    with a row in it is a candidate. What decides is behaviour: the confidence is the probability of taking
+    labels: clusters by view, and topics, (n,) int64 by row each, -1 for none. A label of which the members
+    wrote a good part, or which holds a good part of what they wrote, is the campaign's; everybody with a row
+    in it is a candidate. Where a template covers the work, topics that others have too are not looked at.
+    What decides is behaviour: the confidence is the probability of taking
     part, given that the campaign is real.
     """
     for _ in range(2):
+        work = group.member_rows(log)
         inside = np.zeros(len(log.account), dtype=bool)
-        inside[group.member_rows(log)] = True
-        member = np.isin(log.account, group.members)
-        for label in labels:
-            theirs = np.bincount(label[member & (label >= 0)], minlength=label.max(initial=0) + 1)
-            part = theirs / np.maximum(np.bincount(label[label >= 0], minlength=len(theirs)), 1)
-            main = theirs >= OURS * member.sum()
-            inside |= (label >= 0) & (
-                (theirs >= OURS_ROWS) & ((part >= OURS) | (main & (part >= OURS_IN_MAIN)))
-            )[label]
+        inside[work] = True
+        found = {view: _theirs(log, group, label) for view, label in labels.items()}
+        exact = [view for view in TEMPLATES if view in found and found[view][work].mean() >= COVERED]
+        for view in exact[:1] or found:
+            inside |= found[view]
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)
-        confidence = _mixture(log, rows, candidates, people, True, everything, group.members)
+        confidence = _mixture(log, rows, candidates, people, True, everything, group.members, bool(exact))
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         if len(larger.members) < len(group.members) / 2:
             return group
@@ -72,43 +78,75 @@ def grown(log: Traffic, group: Group, people: People, labels: list[Ints]) -> Gro
     )
 
 
+def _theirs(log: Traffic, group: Group, label: Ints) -> NDArray[np.bool_]:
+    """Return the rows (n,) in labels of which the members wrote a good part, or that hold much of theirs."""
+    n = int(label.max(initial=0)) + 1
+    own = np.isin(log.account, group.members) & (label >= 0)
+    size = np.maximum(np.bincount(label[label >= 0], minlength=n), 1)
+    theirs = np.bincount(label[own], minlength=n)
+    pairs = np.unique(label[own] * log.n_accounts + log.account[own])
+    accounts = np.bincount(pairs // log.n_accounts, minlength=n)
+    enough = (theirs >= OURS_ROWS) & (accounts >= max(OURS_ACCOUNTS * len(group.members), 2))
+    main = (theirs >= OURS * own.sum()) & (theirs >= OURS_IN_MAIN * size)
+    mine: NDArray[np.bool_] = (label >= 0) & (enough & ((theirs >= OURS * size) | main))[label]
+    return mine
+
+
 def _mixture(
     log: Traffic,
     rows: Ints,
     candidates: Ints,
     people: People,
     volumes: bool,
-    half: np.ndarray,
+    half: NDArray[np.bool_],
     start: Ints | None = None,
+    template: bool = False,
 ) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
     One queue: the hours of the crowd, a common share of the account's traffic, a common rate. Bystanders:
-    hours of their own, shares and rates as they come.
+    hours of their own, shares and rates as they come; of a template that is the members' own, passers-by send
+    a copy or two.
     """
     place = np.full(log.n_accounts, -1)
     place[candidates] = np.arange(len(candidates))
     account, hour = place[log.account[rows]], log.hour[rows]
     inside = np.bincount(account, minlength=len(candidates)).astype(float)
     everything = np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float)
+    exposure = log.exposure[candidates]
     loose = _cells(account, hour, log.n_slots, len(candidates))
     bystander = dirichlet_multinomial(loose, people.hours[loose.bin], people.rhythm / 2)
     evenly = hour_shares(log, rows)
-    weight = (
-        np.full(len(candidates), 0.5) if start is None else np.where(np.isin(candidates, start), 0.9, 0.1)
+    known = start is not None
+    weight = np.full(len(candidates), 0.5)
+    if start is not None:  # newcomers, however many, do not outweigh those who were reported
+        weight = np.where(np.isin(candidates, start), 0.9, 0.1 * min(len(start) / len(candidates), 1))
+    tight: dict[str, float] = (
+        {} if known else {"hours": QUEUE_HOURS, "share": QUEUE_SHARE, "rate": QUEUE_RATE}
     )
+
+    def queue(name: str, fit: Callable[[float], Floats], grid: tuple[float, ...]) -> Floats:
+        if name not in tight:  # as tight as those are who were reported, whoever joins
+            tight[name] = max(grid, key=lambda value: float(weight @ fit(value)))
+        return fit(tight[name])
+
     for _ in range(ROUNDS):
         busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
-        crowd = smooth(busy, evenly, 50.0)
-        logit = dirichlet_multinomial(loose, crowd[loose.bin], OPERATOR_CONCENTRATION) - bystander
+        crowd = smooth(busy, evenly, 50.0)[loose.bin]
+        logit = queue("hours", partial(dirichlet_multinomial, loose, crowd), HOURS) - bystander
         logit = logit + np.clip(
-            _share(inside, everything, weight, SHARE_OF_OPERATORS)
+            queue("share", partial(_share, inside, everything, weight), SHARES)
             - _share(inside, everything, 1 - weight, SHARE_OF_BYSTANDERS),
             -MOST,
             MOST,
         )
         if volumes:
-            logit = logit + np.clip(_rate(inside, log.exposure[candidates], weight, people), -MOST, MOST)
+            logit = logit + np.clip(
+                queue("rate", partial(_rate, inside, exposure, weight), RATES)
+                - _passing(inside, exposure, None if template else 1 - weight, min(people.volume, 1.0)),
+                -MOST,
+                MOST,
+            )
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
         before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
         if np.max(np.abs(before - weight)) < 1e-3:
@@ -130,10 +168,14 @@ def _share(inside: Floats, everything: Floats, weight: Floats, concentration: fl
     return betaln(inside + a, everything - inside + b) - betaln(a, b)
 
 
-def _rate(inside: Floats, exposure: Floats, weight: Floats, people: People) -> Floats:
-    """Return (m,) log-likelihood ratios of a common rate to people's rates of the same candidates."""
-    in_mean = float(weight @ inside) / max(float(weight @ exposure), 1e-9)
-    out_mean = float((1 - weight) @ inside + 1) / max(float((1 - weight) @ exposure + 1), 1e-9)
-    return truncated_gamma_poisson(
-        inside, exposure, max(in_mean, 0.1), OPERATOR_SHAPE
-    ) - truncated_gamma_poisson(inside, exposure, max(out_mean, 0.1), min(people.volume, 1.0))
+def _passing(inside: Floats, exposure: Floats, weight: Floats | None, shape: float) -> Floats:
+    """Return (m,) log-likelihoods of rows of bystanders, of passers-by where no weight is given."""
+    if weight is None:
+        return truncated_gamma_poisson(inside, np.ones(len(inside)), COPIES, shape)
+    return _rate(inside, exposure, weight, shape)
+
+
+def _rate(inside: Floats, exposure: Floats, weight: Floats, shape: float) -> Floats:
+    """Return (m,) log-likelihoods of rows at rates of the given shape around the weighted mean rate."""
+    mean = (float(weight @ inside) + 0.1) / (float(weight @ exposure) + 0.1)
+    return truncated_gamma_poisson(inside, exposure, max(mean, 0.1), shape)

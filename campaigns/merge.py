@@ -10,6 +10,8 @@ from campaigns.traffic import Traffic
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
+SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
+THEIRS_ALONE = 0.7
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 
 
@@ -17,8 +19,10 @@ def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], 
     """Fold groups, strongest first, into those before; return the campaigns and (g,) each one's campaign.
 
     A group of mostly the same accounts is the campaign once more. A group of other accounts joins it when
-    every view that sees most of both finds the same mix of clusters in both: fragments of one harvest. Two
-    operators with a template each have different runs, whatever topics they share.
+    every view that sees most of both finds the same mix of clusters in both: fragments of one harvest; or
+    when some view finds most of both in clusters that hardly anybody else writes: accounts and the
+    successors of those that were banned. Two operators with a template each have different runs, whatever
+    topics they share.
     """
     campaigns: list[Group] = []
     mixes: list[list[Floats | None]] = []
@@ -26,10 +30,10 @@ def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], 
     for group in groups:
         mix = _mixes(log, group, topics)
         for i, campaign in enumerate(campaigns):
-            if _shared(group, campaign) > SAME_ACCOUNTS:
+            if same_accounts(group, campaign):
                 home.append(i)
                 break
-            if _same_work(mix, mixes[i]):
+            if _same_work(mix, mixes[i]) or _own_template(log, group, campaign):
                 campaigns[i] = _union(campaign, group)
                 home.append(i)
                 break
@@ -40,9 +44,10 @@ def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], 
     return campaigns, home
 
 
-def _shared(group: Group, other: Group) -> float:
+def same_accounts(group: Group, other: Group) -> bool:
+    """Return whether most members of the smaller group are members of the other."""
     both = len(np.intersect1d(group.members, other.members, assume_unique=True))
-    return both / max(min(len(group.members), len(other.members)), 1)
+    return both > SAME_ACCOUNTS * min(len(group.members), len(other.members))
 
 
 def _mixes(log: Traffic, group: Group, topics: Ints) -> list[Floats | None]:
@@ -64,6 +69,20 @@ def _same_work(mix: list[Floats | None], other: list[Floats | None]) -> bool:
         if a is not None and b is not None
     ]
     return bool(overlaps) and min(overlaps) >= SAME_WORK
+
+
+def _own_template(log: Traffic, group: Group, other: Group) -> bool:
+    """Return whether some view finds most of both groups' rows in clusters that are theirs alone."""
+    rows = [group.member_rows(log), other.member_rows(log)]
+    for labels in log.clusters.values():
+        n = int(labels.max(initial=-1)) + 1
+        size = np.bincount(labels[labels >= 0], minlength=n)
+        counts = [np.bincount(labels[part][labels[part] >= 0], minlength=n) for part in rows]
+        own = np.bincount(labels[np.union1d(*rows)] + 1, minlength=n + 1)[1:] >= THEIRS_ALONE * size
+        shares = [count / max(len(part), 1) for count, part in zip(counts, rows, strict=True)]
+        if np.minimum(*shares)[own].sum() >= SAME_TEMPLATE:
+            return True
+    return False
 
 
 def _union(campaign: Group, group: Group) -> Group:

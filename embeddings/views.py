@@ -104,7 +104,8 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
     """Keep of each text the run of tokens that recurs most and longest; "" where none is long enough.
 
     A fixed preamble, suffix or injected line comes out to the letter, whatever stands around it, when eight
-    tokens in a row are what recurs. Counts as in `skeleton`.
+    tokens in a row are what recurs: from its first word to its last, since a full stop before a fixed line
+    belongs to what precedes it. Counts as in `skeleton`.
     """
     least = _least(texts, settings)
     sketch = _counted(texts, settings.run)
@@ -113,7 +114,8 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
         words, document = _words(block)
         grams, start = _grams(_hash(words), document, settings.run)
         start = _weightiest_run(start, document[start], sketch.count(grams), least, settings.run)
-        out += _join(words, document, _cover(start, settings.run, len(words)), len(block))
+        kept = _from_word_to_word(words, document, _cover(start, settings.run, len(words)), len(block))
+        out += _join(words.filter(pl.Series(kept)), document[kept], kept[kept], len(block))
     return out
 
 
@@ -252,8 +254,9 @@ def _prominent(
 def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int) -> Ints:
     """Return where the n-grams of each text's weightiest recurring run begin; start (g,) ascending.
 
-    Weight is tokens times the logarithm of the texts that share them. The ends of a run are cut where they
-    are less than half as common as its middle: a popular question after a fixed preamble is not the preamble.
+    Weight is tokens, twice n at most, times the logarithm of the texts that share them: a long passage that
+    some requests quote weighs no more than the line that all of them carry. The ends of a run are cut where
+    they are less than half as common as its middle: a popular question after a preamble is not the preamble.
     """
     kept = count >= least
     start, document, count = start[kept], document[kept], count[kept]
@@ -267,11 +270,23 @@ def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int
     begins, ends = np.full(len(first), len(run)), np.full(len(first), -1)
     np.minimum.at(begins, run[common], common)
     np.maximum.at(ends, run[common], common)
-    weight = (ends - begins + n) * np.log(middle)
+    weight = np.minimum(ends - begins + n, 2 * n) * np.log(middle)
     top = np.lexsort((first, -weight, document[first]))  # the first of the weightiest of each text
     top = top[np.r_[True, np.diff(document[first][top]) != 0]]
     at = np.arange(len(run))
     return start[np.isin(run, top) & (at >= begins[run]) & (at <= ends[run])]
+
+
+def _from_word_to_word(
+    words: pl.Series, document: Ints, kept: NDArray[np.bool_], n: int
+) -> NDArray[np.bool_]:
+    """Leave out the punctuation before the first and after the last kept word of each text."""
+    place = np.flatnonzero(kept & words.str.contains(r"\w").to_numpy())
+    first, last = np.full(n, len(kept)), np.full(n, -1)
+    np.minimum.at(first, document[place], place)
+    np.maximum.at(last, document[place], place)
+    at = np.arange(len(kept))
+    return kept & (at >= first[document]) & (at <= last[document])
 
 
 def _join(words: pl.Series, document: Ints, kept: NDArray[np.bool_], n: int) -> list[str]:

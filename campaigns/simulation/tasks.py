@@ -82,13 +82,15 @@ def _from_families(
     if scenario.partition is Partition.CONTIGUOUS:  # the set in its own order, a shard an account
         number[np.lexsort((time, slot))] = np.sort(number)
         return number, _distinct(pack, number)
+    own = _batched(pack, number, target, _distinct(pack, number), rng)
     if scenario.draw is not Draw.PEOPLE:
-        return number, _batched(pack, number, target, _distinct(pack, number), rng)
+        return number, own
     family = pack.family[number]
     popular = pack.start[family] + (pack.popular[family] * rng.random(len(slot)) ** 2.5).astype(np.int64)
     popular = np.minimum(popular, pack.start[family] + pack.size[family] - 1)
-    number = np.where(rng.random(len(slot)) < ASKED_BY_MANY, popular, number)
-    return number, pack.texts.gather(number)
+    asked = rng.random(len(slot)) < ASKED_BY_MANY
+    text = pl.select(pl.when(pl.Series(asked)).then(pack.texts.gather(popular)).otherwise(own)).to_series()
+    return np.where(asked, popular, number), text
 
 
 def _batched(pack: Pack, number: Ints, target: Ints, text: pl.Series, rng: Generator) -> pl.Series:
