@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from scipy import sparse
 
 from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
@@ -26,7 +27,7 @@ from campaigns.groups import Group, gathered, linked_groups, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
 from campaigns.members import grown, parts
-from campaigns.merge import fold, same_accounts
+from campaigns.merge import SAME_ACCOUNTS, fold, same_accounts
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
@@ -68,7 +69,9 @@ class Case:
 def judge(
     log: Traffic, topics: Ints, texts: pl.Series, profiles: Ints, settings: JudgeSettings, seed: int
 ) -> list[Case]:
-    """Return every linked group with its evidence and the decision, strongest first.
+    """Return linked groups with evidence and decision: the reported, then the others, strongest first.
+
+    Of groups that are not reported and consist of mostly the same accounts only the strongest is returned.
 
     topics (n,) int64: the row's topic among the centroids of all texts. texts: the prompts by `text` number.
     profiles (m,) int64: the cluster of the account's query profile, -1 for none.
@@ -85,7 +88,7 @@ def judge(
     again = repeated(log)
     asked = [capability(log, group, kinds) for group in groups]
     findings = [
-        {**_findings(log, group, law, topics, texts, again), Signal.CAPABILITY: found}
+        {**_findings(log, group, law, topics, again), Signal.CAPABILITY: found}
         for group, (found, _) in zip(groups, asked, strict=True)
     ]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
@@ -99,27 +102,43 @@ def judge(
         larger = grown(log, campaign, law, {**log.clusters, "topics": topics})
         if not any(same_accounts(larger, other) for other in first.values()):
             first[passing[home.index(c)]] = larger
-    taken = {_key(log, group) for group in first.values()}
-    cases = []
-    for i in order.tolist():
-        if i not in first and _key(log, groups[i]) in taken:
-            continue  # what the campaign has grown into was a group of its own
-        reason = _reason(bool(q_values[i] <= settings.level), explanations[i])
-        if i in passing and i not in first:
-            reason = "part of a campaign reported above"
-        cases.append(
-            Case(
-                group=first.get(i, groups[i]),
-                capability=asked[i][1],
-                findings=findings[i],
-                explanations=explanations[i],
-                log_e=float(log_e[i]),
-                q_value=float(q_values[i]),
-                reported=i in first,
-                decision_reason=reason,
-            )
+    cases = [
+        Case(
+            group=first.get(i, groups[i]),
+            capability=asked[i][1],
+            findings=findings[i] | _described(log, first.get(i, groups[i]), texts),
+            explanations=explanations[i],
+            log_e=float(log_e[i]),
+            q_value=float(q_values[i]),
+            reported=i in first,
+            decision_reason=_reason(i in first, explanations[i]),
         )
+        for i in [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
+    ]
+    logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(cases))
     return cases
+
+
+def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:
+    """Choose the groups to list beside the reported ones: none of mostly the accounts of one listed before.
+
+    One crowd is found as many overlapping groups; its strongest stands for it.
+    """
+    held = [*first.values(), *(groups[i] for i in order)]
+    sizes = np.array([len(group.members) for group in held])
+    ones = np.ones(int(sizes.sum()))
+    member = np.concatenate([group.members for group in held]) if held else np.empty(0, dtype=np.int64)
+    crowd = sparse.csr_array(
+        (ones, member, np.append(0, np.cumsum(sizes))), shape=(len(held), log.n_accounts)
+    )
+    shared = (crowd @ crowd.T).tocsr()
+    listed = np.zeros(len(held), dtype=bool)
+    listed[: len(first)] = True
+    for i in range(len(first), len(held)):
+        part = slice(shared.indptr[i], shared.indptr[i + 1])
+        other, both = shared.indices[part], shared.data[part]
+        listed[i] = not (listed[other] & (both > SAME_ACCOUNTS * np.minimum(sizes[i], sizes[other]))).any()
+    return [i for i, kept in zip(order, listed[len(first) :], strict=True) if kept]
 
 
 def _key(log: Traffic, group: Group) -> bytes:
@@ -131,12 +150,7 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
     return list({_key(log, group): group for group in reversed(groups)}.values())[::-1]
 
 
-def _findings(
-    log: Traffic, group: Group, law: People, topics: Ints, texts: pl.Series, again: Floats
-) -> dict[Signal, Finding]:
-    rows = group.member_rows(log)
-    distinct = np.unique(log.rows["text"].to_numpy()[rows])
-    read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
+def _findings(log: Traffic, group: Group, law: People, topics: Ints, again: Floats) -> dict[Signal, Finding]:
     found = [
         spread(log, group),
         evenness(log, group, law),
@@ -148,9 +162,17 @@ def _findings(
         question_bank(log, group, again),
         round_clock(log, group),
         concentration(log, group),
-        template(texts.gather(read).to_list(), len(distinct), len(rows)),
     ]
     return {finding.signal: finding for finding in found}
+
+
+def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Finding]:
+    """Add what is only said, and not weighed."""
+    rows = group.member_rows(log)
+    distinct = np.unique(log.rows["text"].to_numpy()[rows])
+    read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
+    found = template(texts.gather(read).to_list(), len(distinct), len(rows))
+    return {found.signal: found}
 
 
 def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:

@@ -77,7 +77,7 @@ def describe(
         if label < 0:
             continue
         medoid, exemplars = _exemplars(members[label], rows, counts, vectors, settings.exemplars)
-        common = template([texts[row] for row in _even(rows, 24)])
+        common = template([texts[row] for row in _even(rows, 16)])
         out.append(Description(label, medoid, exemplars, words.get(label, ()), common.text, common.slots))
     return out
 

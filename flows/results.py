@@ -21,7 +21,7 @@ from flows.redact import redact
 from flows.run import Counts, Run
 from flows.stages import vectors_of, window_of
 
-TEMPLATE_TEXTS = 300
+TEMPLATE_TEXTS = 24
 
 ClusterIds = dict[tuple[str, int], str]
 
@@ -115,11 +115,14 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     texts = inputs.texts["text"]
     counts = inputs.texts["count"].to_numpy().astype(np.int64)
     described = describe(texts.to_list(), counts, label, inputs.vectors, run.settings.describe)
-    keywords = {d.label: list(d.keywords) for d in described}
+    said = {d.label: d for d in described}
     wordings = []
     for i, numbers in enumerate(members):
-        even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
-        wordings.append(Wording(template(texts.gather(even).to_list()).text, keywords.get(i, [])))
+        if i in said:
+            wordings.append(Wording(said[i].template, list(said[i].keywords)))
+        else:
+            even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
+            wordings.append(Wording(template(texts.gather(even).to_list()).text, []))
     return wordings
 
 
