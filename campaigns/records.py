@@ -157,9 +157,9 @@ def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:
 def _reasons(record: Record) -> list[str]:
     reasons = [f"{record['n_prompts']} of its {record['n_sampled']} sampled requests are this work"]
     if record["confidence"] >= 0.5:
-        reasons.append("it writes when the group does, not in sessions and hours of its own")
+        reasons.append("in when and how much it sends it is closer to the group than to other users")
     else:
-        reasons.append("it keeps hours of its own, as a bystander does")
+        reasons.append("in when and how much it sends it is closer to other users than to the group")
     return reasons
 
 

@@ -12,7 +12,6 @@ class Signal(StrEnum):
     TASKS = "shared_tasks"
     CONSTANT_TOTAL = "constant_total"
     ADDRESSES = "shared_addresses"
-    CACHE = "cache_mismatch"
     TEMPLATE = "template"
     REPEATS = "repeats"
     QUESTION_BANK = "question_bank"
