@@ -167,3 +167,17 @@ def test_real_prompts_get_the_labels_of_hdbscan(shared: Path) -> None:
             size, min_samples=samples, cluster_selection_method=selection, approx_min_span_tree=False
         ).fit_predict(vectors)
         assert adjusted_rand_score(ours.labels, theirs) >= 0.98
+
+
+@pytest.mark.parametrize("selection", ["eom", "leaf"])
+def test_thousands_of_clusters_nested_in_one_another_end_well(selection: str) -> None:
+    n = 1500  # texts sent a dozen times each, in a row of ever larger steps: each merger is one more level
+    step = 1e-3 * 1.005 ** np.arange(n + 1)
+    near = np.column_stack([np.arange(n) - 1, np.arange(n) + 1])
+    near[-1, 1] = -1
+    neighbours = Neighbours(
+        near.astype(np.int32), np.column_stack([step[:-1], step[1:]]).astype(np.float32), 1.0, "made"
+    )
+    settings = ClusterSettings(min_cluster_size=12, selection=selection)
+    found = cluster(neighbours, np.full(n, 12), settings)
+    assert found.labels.max() == n - 1
