@@ -35,8 +35,8 @@ MODELS: Mapping[Explanation, Model] = {
         HOURS | {Signal.TASKS},
     ),
     Explanation.AUTOMATION: Model(
-        "jobs that customers run by the clock, each customer their own",
-        frozenset({Signal.EVENNESS, Signal.TASKS}),
+        "jobs that customers run by the clock, each customer as much as it needs",
+        frozenset({Signal.EVENNESS}),
     ),
     Explanation.SERVICE: Model(
         "a metered service that asks on its customers' behalf, round the clock", frozenset({Signal.REPEATS})
@@ -73,7 +73,7 @@ def weigh(findings: Mapping[Signal, Finding], one_subject: bool, organisation: f
     weighed = []
     for explanation, model in MODELS.items():
         betrayed_by = model.betrayed_by
-        if explanation in (Explanation.TOOL, Explanation.AUTOMATION) and one_subject:
+        if explanation is Explanation.TOOL and one_subject:
             betrayed_by = betrayed_by - {Signal.TASKS}
         if explanation is Explanation.ORGANISATION:
             if organisation is None:

@@ -27,7 +27,7 @@ from campaigns.groups import Group, gathered, linked_groups, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
 from campaigns.members import grown, parts
-from campaigns.merge import SAME_ACCOUNTS, fold, same_accounts
+from campaigns.merge import SAME_ACCOUNTS, fold
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
@@ -96,12 +96,7 @@ def judge(
     q_values = e_bh_q_values(log_e)
     order = np.lexsort((-np.array([len(group.members) for group in groups]), -log_e))
     passing = [int(i) for i in order if q_values[i] <= settings.level]
-    campaigns, home = fold(log, [groups[i] for i in passing], topics)
-    first: dict[int, Group] = {}
-    for c, campaign in enumerate(campaigns):
-        larger = grown(log, campaign, law, {**log.clusters, "topics": topics})
-        if not any(same_accounts(larger, other) for other in first.values()):
-            first[passing[home.index(c)]] = larger
+    first = _campaigns(log, groups, passing, law, topics)
     cases = [
         Case(
             group=first.get(i, groups[i]),
@@ -117,6 +112,23 @@ def judge(
     ]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(cases))
     return cases
+
+
+def _campaigns(
+    log: Traffic, groups: list[Group], passing: list[int], law: People, topics: Ints
+) -> dict[int, Group]:
+    """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
+
+    What has grown may turn out to be one: folded, grown, and folded again.
+    """
+    labels = {**log.clusters, "topics": topics}
+    strongest, campaigns = passing, [groups[i] for i in passing]
+    for last in (False, True):
+        campaigns, home = fold(log, campaigns, topics)
+        strongest = [strongest[home.index(c)] for c in range(len(campaigns))]
+        if not last:
+            campaigns = [grown(log, campaign, law, labels) for campaign in campaigns]
+    return dict(zip(strongest, campaigns, strict=True))
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:

@@ -11,7 +11,7 @@ from campaigns.traffic import Traffic
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
 SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
-THEIRS_ALONE = 0.7
+THEIRS_ALONE = 0.5
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 
 

@@ -1,6 +1,8 @@
 """The report stage: the tables of a run as one page."""
 
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from jinja2 import Environment, PackageLoader
@@ -8,20 +10,40 @@ from jinja2 import Environment, PackageLoader
 from flows.run import Counts, Run
 from flows.stages import window_of
 
+OTHERS = 30  # groups listed without being reported
+
+Rows = list[dict[str, Any]]
+
 
 def report(run: Run, part: str, out: Path) -> Counts:
     """Write report.html, self-contained, from the tables of the run."""
     tables = run.place("evidence")
-    sampled = run.done("sample") or {}
+    campaigns = pl.read_parquet(tables / "campaigns.parquet").to_dicts()
+    reported = [campaign for campaign in campaigns if campaign["reported"]]
+    ids = [campaign["campaign_id"] for campaign in reported]
+    parts = {
+        name: _by_campaign(tables / f"campaign_{name}.parquet", ids)
+        for name in ("evidence", "explanations", "exemplars", "accounts")
+    }
     page = Environment(loader=PackageLoader("campaigns", "report"), autoescape=True).get_template(
-        "plain.html"
+        "report.html"
     )
     text = page.render(
         date=window_of(run)[0].date().isoformat(),
-        rows=sampled["in"],
-        kept=sampled["kept"],
-        campaigns=pl.read_parquet(tables / "campaigns.parquet").to_dicts(),
-        evidence=pl.read_parquet(tables / "campaign_evidence.parquet").to_dicts(),
+        sampled=run.done("sample") or {},
+        campaigns=campaigns,
+        reported=reported,
+        others=[campaign for campaign in campaigns if not campaign["reported"]][:OTHERS],
+        **parts,
     )
     (out / "report.html").write_text(text, "utf-8")
     return {"bytes": len(text.encode())}
+
+
+def _by_campaign(table: Path, ids: list[str]) -> dict[str, Rows]:
+    """Read the rows of some campaigns, by campaign, in the order of the table."""
+    rows = pl.scan_parquet(table).filter(pl.col("campaign_id").is_in(ids)).collect()
+    found: dict[str, Rows] = defaultdict(list)
+    for row in rows.iter_rows(named=True):
+        found[row["campaign_id"]].append(row)
+    return found
