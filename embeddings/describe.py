@@ -202,30 +202,15 @@ def _common(parsed: list[_Parsed], reference: int) -> Template:
 
 
 def _align(one: list[str], other: list[str]) -> list[tuple[int, int]]:
-    """Return a longest common subsequence as pairs of positions, in order.
+    """Return a longest common subsequence as pairs of positions, in order."""
+    from rapidfuzz.distance import LCSseq
 
-    Bit-parallel (Hyyrö 2004): one integer holds a row of the table, so a token costs one addition.
-    """
-    where: dict[str, int] = {}
-    for at, token in enumerate(one):
-        where[token] = where.get(token, 0) | 1 << at
-    full = (1 << len(one)) - 1
-    rows = [full]
-    for token in other:
-        row = rows[-1]
-        hit = row & where.get(token, 0)
-        rows.append(((row + hit) | (row - hit)) & full)
-    pairs = []
-    i, j = len(one) - 1, len(other)
-    while i >= 0 and j > 0:
-        if rows[j] >> i & 1:
-            i -= 1
-        elif not rows[j - 1] >> i & 1:
-            j -= 1
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((i + 1, j))
-    return pairs[::-1]
+    return [
+        (same.src_start + step, same.dest_start + step)
+        for same in LCSseq.opcodes(one, other)
+        if same.tag == "equal"
+        for step in range(same.src_end - same.src_start)
+    ]
 
 
 def _fillings(keep: list[int], base: _Parsed, text: _Parsed) -> list[list[int]]:

@@ -75,7 +75,7 @@ def play(
     who, time, wording = _ordinary(people, cast, members, texts, settings, rng)
     lengths = _lengths(who, wording, rng)
     weekday = _start(settings).weekday()
-    shelf = Shelf(texts, np.zeros(texts.texts.len(), np.bool_), lengths, settings.split)
+    shelf = Shelf(texts, np.zeros(texts.texts.len(), np.bool_), lengths, settings.split, {})
     works = [
         do_work(s, people, crew, shelf, settings.days, weekday, rng.spawn(1)[0])
         for s, crew in zip(cast, members, strict=True)

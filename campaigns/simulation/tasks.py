@@ -33,13 +33,15 @@ class Shelf(NamedTuple):
     """What tasks are taken from.
 
     The pack, which of its texts (n,) are taken already, the lengths of ordinary accounts' prompts, which
-    each account's tasks match, and the half of families and wordings.
+    each account's tasks match, the half of families and wordings, and the number of the next wording of a
+    shape: two operators of one shape have words of their own.
     """
 
     pack: Pack
     taken: NDArray[np.bool_]
     lengths: Lengths
     split: str
+    wording: dict[Shape, int]
 
 
 def write_requests(
@@ -49,7 +51,8 @@ def write_requests(
 
     slot, time (n,): which account of the crew sends when.
     """
-    variant = int(rng.integers(0, 1 << 16))
+    variant = shelf.wording.setdefault(scenario.shape, int(rng.integers(0, 1 << 16)))
+    shelf.wording[scenario.shape] += 1
     extra = wrapper_length(scenario, variant, shelf.pack, shelf.split)
     if _banked(scenario):
         target = shelf.lengths.draw(rng.integers(0, len(shelf.lengths.size), scenario.bank), rng) - extra
