@@ -1,0 +1,83 @@
+"""Who takes part: fragments gathered, campaigns grown by their own template, groups folded into one."""
+
+import numpy as np
+import polars as pl
+
+from campaigns.groups import Group, about, gathered
+from campaigns.judge import JudgeSettings, judge
+from campaigns.members import grown
+from campaigns.merge import fold
+from campaigns.people import people
+from campaigns.traffic import Traffic, traffic
+from tests.traffic_planted import plant
+
+ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
+CREW = ("hydra", 30, "even", "flat", range(100, 110))
+
+
+def log_of(seed: int, crowds: list[tuple[str, int, str, str, range]], run: dict[str, int]) -> Traffic:
+    """Return planted traffic in which the rows of some crowds are of one run: first letters to label."""
+    rows, accounts = plant(seed, [ORDINARY, *crowds])
+    label = pl.col("account_id").str.slice(0, 5).replace_strict(run, default=None, return_dtype=pl.Int32)
+    return traffic(rows.with_columns(cluster_run=label), accounts)
+
+
+def numbers(log: Traffic, name: str) -> np.ndarray:
+    return np.flatnonzero(log.accounts["account_id"].str.starts_with(name).to_numpy())
+
+
+def group_of(log: Traffic, accounts: np.ndarray) -> Group:
+    rows = np.flatnonzero(np.isin(log.account, accounts))
+    return Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+
+
+def test_clusters_that_a_group_alone_makes_up_are_gathered_and_popular_ones_are_not():
+    log = log_of(0, [CREW], {})
+    part = about(log, (("full", 100), ("full", 101), ("full", 3)))
+    crew = Group(
+        clusters=part.clusters, rows=part.rows, candidates=numbers(log, "hydra"), confidence=np.ones(30)
+    )
+    (whole,) = gathered(log, [crew], list(log.clusters.values()))
+    labels = set(log.clusters["full"][whole.rows].tolist())
+    assert set(range(100, 110)) <= labels
+    assert not labels & set(range(4, 60))
+
+
+def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_tried_it_once():
+    log = log_of(1, [CREW, ("tries", 20, "even", "people", range(0, 60))], {"hydra": 0, "tries": 0})
+    tries = np.isin(log.account, numbers(log, "tries"))
+    mostly = tries & (np.random.default_rng(0).random(len(tries)) > 0.05)
+    labels = {"run": np.where(mostly, -1, log.clusters["run"])}
+    crew = numbers(log, "hydra")
+    larger = grown(log, group_of(log, crew[:12]), people(log, log.clusters["full"], 0), labels)
+    assert set(larger.members.tolist()) == set(crew.tolist())
+
+
+def test_two_crews_with_a_template_of_their_own_between_them_are_one_campaign():
+    crews = [CREW, ("other", 30, "even", "flat", range(110, 120))]
+    log = log_of(2, crews, {"hydra": 0, "other": 0})
+    halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
+    campaigns, home = fold(log, halves, log.clusters["full"])
+    assert home == [0, 0]
+    assert len(campaigns[0].members) == 60
+
+
+def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
+    crews = [CREW, ("other", 30, "even", "flat", range(105, 115))]
+    log = log_of(3, crews, {"hydra": 0, "other": 1})
+    _, home = fold(
+        log, [group_of(log, numbers(log, name)) for name in ("hydra", "other")], log.clusters["full"]
+    )
+    assert home == [0, 1]
+
+
+def test_a_crowd_is_listed_once_and_reported_groups_come_first():
+    log = log_of(4, [CREW, ("class", 60, "heavy", "people", range(200, 204))], {"hydra": 0, "class": 1})
+    texts = pl.Series("text", [f"question number {i}" for i in range(log.rows.height)])
+    nobody = np.full(log.n_accounts, -1)
+    cases = judge(log, log.clusters["full"], texts, nobody, JudgeSettings(), seed=0)
+    assert [case.reported for case in cases] == sorted((case.reported for case in cases), reverse=True)
+    quiet = [set(case.group.members.tolist()) for case in cases if not case.reported]
+    for i, members in enumerate(quiet):
+        assert all(len(members & other) <= min(len(members), len(other)) / 2 for other in quiet[:i])
+    assert any(len(members & set(numbers(log, "class").tolist())) > 40 for members in quiet)
