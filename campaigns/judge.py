@@ -84,33 +84,33 @@ def judge(
         log, [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
     )
     logger.info("judging %d groups", len(groups))
-    kinds = capabilities(texts)[log.rows["text"].to_numpy()]
     again = repeated(log)
-    asked = [capability(log, group, kinds) for group in groups]
-    findings = [
-        {**_findings(log, group, law, topics, again), Signal.CAPABILITY: found}
-        for group, (found, _) in zip(groups, asked, strict=True)
-    ]
+    findings = [_findings(log, group, law, topics, again) for group in groups]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
     order = np.lexsort((-np.array([len(group.members) for group in groups]), -log_e))
     passing = [int(i) for i in order if q_values[i] <= settings.level]
     first = _campaigns(log, groups, passing, law, topics)
-    cases = [
-        Case(
-            group=first.get(i, groups[i]),
-            capability=asked[i][1],
-            findings=findings[i] | _described(log, first.get(i, groups[i]), texts),
-            explanations=explanations[i],
-            log_e=float(log_e[i]),
-            q_value=float(q_values[i]),
-            reported=i in first,
-            decision_reason=_reason(i in first, explanations[i]),
+    listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
+    logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
+    kinds = capabilities(texts)[log.rows["text"].to_numpy()]
+    cases = []
+    for i in listed:
+        group = first.get(i, groups[i])
+        aim, asked = capability(log, group, kinds)
+        cases.append(
+            Case(
+                group=group,
+                capability=asked,
+                findings=findings[i] | _described(log, group, texts) | {Signal.CAPABILITY: aim},
+                explanations=explanations[i],
+                log_e=float(log_e[i]),
+                q_value=float(q_values[i]),
+                reported=i in first,
+                decision_reason=_reason(i in first, explanations[i]),
+            )
         )
-        for i in [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
-    ]
-    logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(cases))
     return cases
 
 
@@ -164,7 +164,6 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
 
 def _findings(log: Traffic, group: Group, law: People, topics: Ints, again: Floats) -> dict[Signal, Finding]:
     found = [
-        spread(log, group),
         evenness(log, group, law),
         rhythm(log, group, law),
         constant_total(log, group),
@@ -173,7 +172,6 @@ def _findings(log: Traffic, group: Group, law: People, topics: Ints, again: Floa
         repeats(log, group, again),
         question_bank(log, group, again),
         round_clock(log, group),
-        concentration(log, group),
     ]
     return {finding.signal: finding for finding in found}
 
@@ -183,8 +181,12 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
     rows = group.member_rows(log)
     distinct = np.unique(log.rows["text"].to_numpy()[rows])
     read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
-    found = template(texts.gather(read).to_list(), len(distinct), len(rows))
-    return {found.signal: found}
+    found = [
+        spread(log, group),
+        concentration(log, group),
+        template(texts.gather(read).to_list(), len(distinct), len(rows)),
+    ]
+    return {finding.signal: finding for finding in found}
 
 
 def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
