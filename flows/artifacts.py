@@ -16,6 +16,7 @@ from prefect.artifacts import (
 from prefect.events import emit_event
 
 from flows.run import Counts
+from flows.settings import WorkSettings
 
 REPORTED = "hydrascope.campaign.reported"
 ROWS_AT_MOST = 50
@@ -42,14 +43,26 @@ class ProgressArtifact:
             update_progress_artifact(self.id, progress=progress, description=f"{stage} done")
 
 
-def tell(run_dir: Path) -> None:
-    """Leave the campaigns and the summary of a published run in the UI. No prompt text, no account names."""
+def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
+    """Leave the campaigns and the summary of a published run in the UI.
+
+    No account names; prompt text only where the settings ask for it, and then in the table alone.
+    """
     found = pl.read_parquet(run_dir / "campaigns.parquet").filter(pl.col("reported")).sort("rank")
+    found = found.head(ROWS_AT_MOST)
     manifest = json.loads((run_dir / "manifest.json").read_text())
-    rows = [_row(c) for c in found.head(ROWS_AT_MOST).iter_rows(named=True)]
-    create_table_artifact(rows, key="campaigns", description=f"{found.height} campaigns reported")
-    create_markdown_artifact(summary(manifest), key="summary")
-    create_link_artifact((run_dir / "report.html").as_uri(), link_text="report.html", key="report")
+    rows = [_row(campaign) for campaign in found.iter_rows(named=True)]
+    reported = manifest["campaigns"]["reported"]
+    quoted = found.select("title", "template").to_dicts() if settings.quote_in_ui else [{} for _ in rows]
+    table = [row | words for row, words in zip(rows, quoted, strict=True)]
+    create_table_artifact(table, key="campaigns", description=f"{reported} campaigns reported")
+    create_markdown_artifact(summary(manifest), key="summary", description="Requests, and seconds a stage")
+    page = run_dir / "report.html"
+    url = f"{settings.served_at.rstrip('/')}/{page.relative_to(output).as_posix()}"
+    create_link_artifact(
+        url if settings.served_at else page.as_uri(),
+        link_text="report.html", key="report", description="The campaigns, to read",
+    )  # fmt: skip
     for row in rows:
         emit_event(
             REPORTED,

@@ -260,4 +260,5 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(lambda record: not record.name.startswith("prefect"))
     level = os.environ.get("HYDRASCOPE_LOG", "WARNING").upper()
+    handler.setLevel(level)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])

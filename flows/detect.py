@@ -4,6 +4,7 @@ Names only: the order is that of flows/pipeline.py, which `--plain` runs as well
 one, is a task that is told a path and does what flows/stages.py says; one that finds its work done is over.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from prefect import Task, flow, get_client, task
+from prefect import Task, flow, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
@@ -33,6 +34,8 @@ from flows.watch import time_limit
 Told = Callable[[str, str, Counts], None]
 # Tasks submits no more at a time than the settings say; any task runner will do, stages share files only.
 THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=64))
+for _room in ("flows", "campaigns", "embeddings"):  # lines of counts for the UI; details stay with --plain
+    logging.getLogger(_room).setLevel(logging.INFO)
 _listeners: list[Told] = []  # who else is told of a stage, in this process: the command line
 
 
@@ -165,7 +168,7 @@ def detect(
     )
     run = open_run(log, output, settings, window, enforcement)
     run_dir = complete(run, Tasks([*_listeners, ProgressArtifact()]))
-    tell(run_dir)
+    tell(run_dir, run.output, run.settings.work)
     return run_dir
 
 
@@ -175,6 +178,7 @@ def detect_run(run: Run, told: Told) -> Path:
     bans = Path(run.enforcement["path"]) if run.enforcement else None
     _listeners.append(told)
     try:
-        return detect(run.source.url, run.output, run.settings, start, end, None, bans)
+        with tags("hydrascope", Path(run.source.url).name):
+            return detect(run.source.url, run.output, run.settings, start, end, None, bans)
     finally:
         _listeners.remove(told)

@@ -9,7 +9,7 @@ from flows import stages
 from flows.errors import InputError
 from flows.publish import publish, published
 from flows.report import report
-from flows.run import Counts, Run, StageFunction, begin, locked, perform, sweep
+from flows.run import Counts, Run, StageFunction, begin, locked, named, perform, sweep
 from flows.stages import shard_bounds
 from flows.watch import time_limit
 
@@ -44,17 +44,24 @@ def complete(run: Run, do: Do) -> Path:
 
     Waits while another process works at the same request. Whatever an InputError leaves behind is removed.
     """
-    with locked(run):
-        there = published(run)
-        if there is None:
-            sweep(run.output, run.settings.work.keep_days)
-            try:
-                there = pipeline(run, do)
-            except InputError:
-                shutil.rmtree(run.folder, ignore_errors=True)
-                raise
-        shutil.rmtree(run.folder, ignore_errors=True)
+    try:
+        with locked(run):
+            there = published(run)
+            if there is None:
+                sweep(run.output, run.settings.work.keep_days)
+                there = _whole(run, do)
+            shutil.rmtree(run.folder, ignore_errors=True)
+    except OSError as error:  # between the stages: the lock, the request, the publication that is mended
+        raise named("begin", error, run.output) from None
     return there
+
+
+def _whole(run: Run, do: Do) -> Path:
+    try:
+        return pipeline(run, do)
+    except InputError:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
 
 
 def plain(report_done: Callable[[str, str, Counts], None] = lambda stage, part, counts: None) -> Do:

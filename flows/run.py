@@ -4,11 +4,14 @@ OUTPUT/.staging/<request>/request.json   what was asked, with the prior state fo
 OUTPUT/.staging/<request>/<stage>[/<part>]/…   a finished stage; unfinished ones end in .tmp
 """
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +33,7 @@ from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
 STAGING = ".staging"
-PASSING = (OSError, MemoryError)
+FULL = 1 << 20  # bytes free below which a disk is full
 Counts = dict[str, Any]
 StageFunction = Callable[["Run", str, Path], Counts]
 
@@ -103,7 +106,7 @@ def open_run(
         return begun.model_copy(
             update={"settings": settings.model_copy(update={"work": work}), "output": output}
         )
-    prior = _prior(output, base, source, settings)
+    prior = _prior(output, base, settings)
     run = Run(
         output=output, request=base, run_id=f"r{_digest([base, prior])}", settings=settings, source=source,
         window=window, prior=prior, encoder=encoder, enforcement=bans,
@@ -145,15 +148,17 @@ def perform(function: StageFunction, run: Run, part: str = "") -> Counts:
         raise
     except Exception as error:
         logger.debug("stage %s failed", name, exc_info=True)
-        raise _named(name, error) from error
+        raise named(name, error, run.output) from None  # its text would go to the log with the traceback
     logger.info("%s%s: %s", name, f" {part}" if part else "", json.dumps(counts))
     return counts
 
 
-def _named(stage: str, error: Exception) -> StageError:
+def named(stage: str, error: Exception, output: Path) -> StageError:
     """Return the error of a stage in one line; a message that others wrote could quote a prompt."""
-    if isinstance(error, OSError):
-        return StorageError(stage, f"{error.strerror or type(error).__name__}: {error.filename or 'output'}")
+    number = _error_number(error, output)
+    if number is not None or isinstance(error, OSError):
+        what = os.strerror(number) if number else type(error).__name__
+        return StorageError(stage, f"{what}: {getattr(error, 'filename', None) or output}")
     if isinstance(error, EncoderUnavailable):
         return StageError(stage, str(error))
     frame = error.__traceback__
@@ -161,6 +166,20 @@ def _named(stage: str, error: Exception) -> StageError:
         frame = frame.tb_next
     where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
     return StageError(stage, f"{type(error).__name__} at {where}")
+
+
+def _error_number(error: Exception, output: Path) -> int | None:
+    """Return the system's number of what went wrong with a file, None when nothing did.
+
+    Polars, Arrow and safetensors tell it in words only, numpy not at all: it wrote less than it had.
+    """
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    told = re.search(r"(?:os error|errno) (\d+)", str(error))
+    if told:
+        return int(told[1])
+    full = isinstance(error, OSError) and shutil.disk_usage(output).free < FULL
+    return errno.ENOSPC if full else None
 
 
 @contextmanager
@@ -198,7 +217,7 @@ def sweep(output: Path, keep_days: float) -> int:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a small file beside its place and rename it there."""
-    beside = path.with_name(path.name + f".{os.getpid()}.tmp")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     with beside.open("w") as file:
         file.write(text)
         file.flush()
@@ -248,28 +267,26 @@ def _enforcement(path: Path) -> dict[str, str]:
     return {"path": str(path.absolute()), "digest": file_digest(path)}
 
 
-def _prior(output: Path, base: str, source: Source, settings: DetectSettings) -> dict[str, Any]:
-    """Return what of earlier runs shapes this one: the encoder that another run fitted to the same log."""
+def _prior(output: Path, base: str, settings: DetectSettings) -> dict[str, Any]:
+    """Return what of earlier runs in this output shapes this one: the encoder that one of them fitted."""
     if settings.encoder != FITTED:
         return {}
     try:
         current = json.loads((output / "encoder" / "current.json").read_text())
     except (OSError, ValueError):
         return {}
-    same = current.get("log") == source.url and current.get("fit") == _fit_digest(settings)
+    same = current.get("fit") == _fit_digest(settings)
     there = (output / "encoder" / str(current.get("encoder"))).is_dir()
     return {"encoder": current["encoder"]} if same and there and current.get("request") != base else {}
 
 
 def _fit_digest(settings: DetectSettings) -> str:
-    return _digest(settings.model_dump(mode="json", include={"fit", "encoding", "seed"}))
+    return _digest(settings.model_dump(mode="json", include={"fit", "seed"}))
 
 
 def remember_encoder(run: Run, identity: str) -> None:
-    """Let later runs over the same log use this run's fitted encoder."""
-    current = {
-        "encoder": identity, "request": run.request, "log": run.source.url, "fit": _fit_digest(run.settings)
-    }  # fmt: skip
+    """Let later runs in this output use this run's fitted encoder."""
+    current = {"encoder": identity, "request": run.request, "fit": _fit_digest(run.settings)}
     write_atomically(run.output / "encoder" / "current.json", json.dumps(current))
 
 

@@ -45,13 +45,20 @@ class WorkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shards: int = Field(default=4, ge=1, le=12, description="Parts that a view is embedded and searched in.")
+    shards: int = Field(default=4, ge=1, le=12, description="Parts that a view is embedded in.")
     workers: int = Field(default=1, ge=1, le=64, description="Shards worked on at the same time.")
     time_limit: int = Field(
         default=6 * 3600, ge=1, description="Seconds after which a stage is stopped; the run resumes there."
     )
     store_bytes: int = Field(default=4_000_000_000, ge=0, description="Most bytes kept in the vector store.")
     keep_days: float = Field(default=7, ge=0, description="Days that an unfinished run is kept for resuming.")
+    quote_in_ui: bool = Field(
+        default=False, description="Show titles and templates, which quote prompts, in the Prefect UI."
+    )
+    served_at: str = Field(
+        default="",
+        description="URL at which browsers reach the output folder: the Prefect UI links reports there.",
+    )
 
 
 class DetectSettings(BaseModel):

@@ -56,6 +56,14 @@ def tasks_of(run: dict[str, Any]) -> list[dict[str, Any]]:
     return list(ask("/task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}, limit=200))
 
 
+def logs_of(run: dict[str, Any]) -> list[str]:
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all()
+    logs = ask("/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
+    return [log["message"] for log in logs]
+
+
 @pytest.mark.usefixtures("prefect_api", "tiny")
 def test_the_flow_ends_with_the_tables_of_the_plain_stages(tmp_path: Path) -> None:
     from flows.detect import detect
@@ -96,7 +104,8 @@ def test_what_the_ui_shows_holds_no_prompt_and_no_account(tmp_path: Path) -> Non
     assert float(progress["data"]) == 100.0
     summary = next(a for a in artifacts if a["key"] == "summary")["data"]
     assert f"| kept | {planted().height:,} |" in summary
-    logs = ask("/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
+    logs = logs_of(run)
+    assert any(line.startswith('sample: {"read": ') for line in logs)
     told = json.dumps([artifacts, logs, tasks_of(run)])
     assert "xyzzy" not in told
     assert "plugh" not in told
@@ -138,8 +147,10 @@ def test_a_failed_stage_is_named_and_the_next_run_resumes(
 ) -> None:
     from flows.detect import detect
 
+    words = " ".join(["words", "of", "a", "prompt"])
+
     def fails(*_: Any) -> None:
-        raise RuntimeError("words of a prompt")
+        raise RuntimeError(words)
 
     log = write(rows(), tmp_path)
     with monkeypatch.context() as patch:
@@ -147,7 +158,8 @@ def test_a_failed_stage_is_named_and_the_next_run_resumes(
         with pytest.raises(StageError, match="stage cluster failed: RuntimeError"):
             detect(str(log), tmp_path / "out")
     assert latest_run()["state_type"] == "FAILED"
-    assert "words of a prompt" not in json.dumps(latest_run())
+    told = [latest_run(), tasks_of(latest_run()), logs_of(latest_run())]
+    assert words not in json.dumps(told)
     assert detect(str(log), tmp_path / "out").exists()
 
 

@@ -176,6 +176,31 @@ def test_two_runs_of_one_window_at_the_same_time_do_not_harm_each_other(tmp_path
     assert [run.name for run in published] == [f"run_id={latest['current']['2026-06-01']}"]
 
 
+def test_a_fitted_encoder_serves_every_later_run_until_a_refit_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+    fits: list[str] = []
+
+    def fit(texts: Any, counts: Any, folder: Path, settings: Any, seed: int) -> str:
+        fits.append(f"e{len(fits)}")
+        folder.mkdir(parents=True)
+        return fits[-1]
+
+    monkeypatch.setattr("embeddings.fit.fit_encoder", fit)
+
+    def encoder(log: Path, **settings: Any) -> str:
+        run = open_run(str(log), tmp_path / "out", DetectSettings(**settings), (None, None))
+        manifest = json.loads((complete(run, plain()) / "manifest.json").read_text())
+        return str(manifest["encoder"]["identity"])
+
+    june, july = write(rows(), tmp_path / "june"), write(rows(prompt=["words"] * 40), tmp_path / "july")
+    assert [encoder(june), encoder(july), encoder(june, encoding={"batch_tokens": 64})] == ["e0"] * 3
+    assert encoder(july, fit={"dimension": 64}) == "e1"
+    (tmp_path / "out" / "encoder" / "current.json").unlink()
+    assert [encoder(june, topics=5), encoder(july, topics=5)] == ["e2"] * 2
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_tables_do_not_depend_on_the_number_of_shards(
