@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v)))
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check setup browser bench-detection bench-encoders bench-clusters clean
+.PHONY: demo test check setup browser bench-detection bench-encoders bench-clusters bench-overhead clean
 
 demo: $(READY)  ## simulate a week of traffic, run the flow, show what it found beside the truth
 	rm -rf demo
@@ -28,6 +28,9 @@ bench-encoders: $(READY)  ## throughput and agreement of encoders
 
 bench-clusters: $(READY) .venv/.ready-bench  ## neighbours and clusters beside the alternatives
 	$(BIN)/python -m benchmarks.clusters
+
+bench-overhead: $(READY)  ## what Prefect costs in seconds and memory, beside --plain
+	$(BIN)/python -m benchmarks.overhead
 
 setup: $(READY)
 
