@@ -12,6 +12,7 @@ OPERATOR = (
     256.0,
     np.inf,
 )  # concentrations of accounts fed from one queue: nearly or wholly the crowd's
+LIFE = 0.9  # how sure it is that an account writes within the days it was seen on
 PEOPLE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # a grid for the log's own law of people
 
 
@@ -48,6 +49,34 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     hours = np.bincount(hour, minlength=24) + 1.0
     shares = np.outer(days, hours).ravel()[: log.n_slots]
     return shares / shares.sum()
+
+
+def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
+    """Return (m,) the first and last day, from the start of the window, of each account in the given rows.
+
+    The whole window for accounts without a row.
+    """
+    place = np.full(log.n_accounts, -1)
+    place[accounts] = np.arange(len(accounts))
+    whose, day = place[log.account[rows]], log.hour[rows] // 24
+    n_days = -(-log.n_slots // 24)
+    first, last = np.full(len(accounts), n_days), np.full(len(accounts), -1)
+    np.minimum.at(first, whose, day)
+    np.maximum.at(last, whose, day)
+    return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
+
+
+def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
+    """Return (c,) the expected share of each cell's hour slot: shares (slots,), mostly on the account's days.
+
+    That an account is new, or gone, says nothing of its rhythm.
+    """
+    first, last = (edge[data.account] for edge in days)
+    day = np.arange(len(shares)) // 24
+    reached = np.append(0, np.cumsum(np.bincount(day, weights=shares)))
+    inside = (day[data.bin] >= first) & (day[data.bin] <= last)
+    alive = np.maximum(reached[last + 1] - reached[first], 1e-12)
+    return shares[data.bin] * np.where(inside, LIFE / alive, 0.0) + (1 - LIFE) * shares[data.bin]
 
 
 def log_ratio(view: Aspect, people: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
-from campaigns.aspects import hour_shares, smooth
+from campaigns.aspects import hour_shares, lives, smooth, while_alive
 from campaigns.groups import Group
 from campaigns.laws import Cells, Floats, Ints, dirichlet_multinomial
 from campaigns.people import People, truncated_gamma_poisson
@@ -115,7 +115,8 @@ def _mixture(
     everything = np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float)
     exposure = log.exposure[candidates]
     loose = _cells(account, hour, log.n_slots, len(candidates))
-    bystander = dirichlet_multinomial(loose, people.hours[loose.bin], people.rhythm / 2)
+    days = lives(log, rows, candidates)
+    bystander = dirichlet_multinomial(loose, while_alive(loose, days, people.hours), people.rhythm / 2)
     evenly = hour_shares(log, rows)
     known = start is not None
     weight = np.full(len(candidates), 0.5)
@@ -132,7 +133,7 @@ def _mixture(
 
     for _ in range(ROUNDS):
         busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
-        crowd = smooth(busy, evenly, 50.0)[loose.bin]
+        crowd = while_alive(loose, days, smooth(busy, evenly, 50.0))
         logit = queue("hours", partial(dirichlet_multinomial, loose, crowd), HOURS) - bystander
         logit = logit + np.clip(
             queue("share", partial(_share, inside, everything, weight), SHARES)

@@ -1,6 +1,6 @@
 """When accounts write: people come back to sessions and hours of their own, a queue has none."""
 
-from campaigns.aspects import aspect, hour_shares, log_ratio, tightness
+from campaigns.aspects import Aspect, aspect, hour_shares, lives, log_ratio, tightness, while_alive
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.people import People
@@ -13,12 +13,15 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
 
     Statistic: the concentration at which an account's own history and the crowd predict best together.
     Null: people of the log's own looseness (Dirichlet-multinomial over the hours of the window, updated by
-    the account's linking half), around the crowd's hours or the log's.
+    the account's linking half), around the crowd's hours or the log's. Either is held to fall mostly between
+    the account's first and last day in the linking half: that an account is new, or gone, is not a rhythm.
     """
     member = group.members
     rows = group.member_rows(log)
     crowd = hour_shares(log, rows[~log.held_out[rows]])
     view = aspect(log, group.rows, member, log.hour, people.hours, crowd)
+    days = lives(log, rows[~log.held_out[rows]], member)
+    view = Aspect(view.data, while_alive(view.data, days, crowd), while_alive(view.data, days, people.hours))
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     tight = tightness(view)
