@@ -68,6 +68,7 @@ def deploy(
     name: str = "hydrascope",
     pool: str = "hydrascope",
     config: Path | None = None,
+    nightly: str | None = None,
     zone: str = "UTC",
     webhook: str | None = None,
 ) -> None:
@@ -85,13 +86,15 @@ def deploy(
         Work pool of type process; made when it is not there.
     config
         Settings, as TOML, YAML or JSON.
+    nightly
+        When detection is due, as a cron line in the time zone; at half past two without it.
     zone
         Time zone of the schedules and of the days.
     webhook
         URL that is told of each reported campaign.
 
     """
-    plan = _plan("deploy", log, output, name, config, zone, webhook)
+    plan = _plan("deploy", log, output, name, config, nightly, zone, webhook)
     from flows.deploy import deploy as put
 
     for deployment in put(plan, pool):
@@ -106,6 +109,7 @@ def serve(
     output: Path,
     name: str = "hydrascope",
     config: Path | None = None,
+    nightly: str | None = None,
     zone: str = "UTC",
     webhook: str | None = None,
 ) -> None:
@@ -121,13 +125,15 @@ def serve(
         What the deployments are called, one name a log.
     config
         Settings, as TOML, YAML or JSON.
+    nightly
+        When detection is due, as a cron line in the time zone; at half past two without it.
     zone
         Time zone of the schedules and of the days.
     webhook
         URL that is told of each reported campaign.
 
     """
-    plan = _plan("serve", log, output, name, config, zone, webhook)
+    plan = _plan("serve", log, output, name, config, nightly, zone, webhook)
     from flows.deploy import serve as keep
 
     err.print(f"serving {name}: nightly, weekly and cleaning; Ctrl-C stops")
@@ -135,7 +141,14 @@ def serve(
 
 
 def _plan(
-    command: str, log: str, output: Path, name: str, config: Path | None, zone: str, webhook: str | None
+    command: str,
+    log: str,
+    output: Path,
+    name: str,
+    config: Path | None,
+    nightly: str | None,
+    zone: str,
+    webhook: str | None,
 ) -> "Plan":
     """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
     from zoneinfo import ZoneInfo
@@ -153,7 +166,17 @@ def _plan(
         raise InputError(
             f"{command} needs a Prefect server: run `prefect server start` and set PREFECT_API_URL"
         )
+    from prefect.schedules import Cron
+
     from flows.deploy import Plan
 
+    nightly = nightly or Plan.nightly
+    try:
+        Cron(nightly)
+    except ValueError:
+        raise InputError(f"--nightly {nightly}: expected a cron line such as {Plan.nightly}") from None
     place = log if "://" in log else str(Path(log).absolute())
-    return Plan(log=place, output=output.absolute(), name=name, settings=settings, zone=zone, webhook=webhook)
+    return Plan(
+        log=place, output=output.absolute(), name=name, settings=settings,
+        nightly=nightly, zone=zone, webhook=webhook,
+    )  # fmt: skip

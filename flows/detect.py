@@ -7,6 +7,7 @@ one, is a task that is told a path and does what flows/stages.py says; one that 
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -80,9 +81,10 @@ class Tasks:
     def __call__(self, stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
         """Do a stage; a failed part raises its error once the others at work are over."""
         name, workers = stage.__name__, run.settings.work.workers
+        last_words = partial(_mark_failed, UUID(flow_run.id))  # it is another thread that says them
         for i in range(0, len(parts), workers):
             some = parts[i : i + workers]
-            with time_limit(name, run.settings.work.time_limit, _mark_failed):
+            with time_limit(name, run.settings.work.time_limit, last_words):
                 done = self._together(name, run, some)
             for part, counts in zip(some, done, strict=True):
                 for told in self.told:
@@ -99,10 +101,10 @@ class Tasks:
         return [future.result() for future in futures]
 
 
-def _mark_failed(error: StageError) -> None:
+def _mark_failed(flow_run_id: UUID, error: StageError) -> None:
     """Tell the server why a run ends, from the thread that ends it."""
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(flow_run.id), Failed(message=str(error)), force=True)
+        client.set_flow_run_state(flow_run_id, Failed(message=str(error)), force=True)
 
 
 def _rename(name: str) -> None:

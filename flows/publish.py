@@ -40,10 +40,7 @@ def publish(run: Run, part: str, out: Path) -> Counts:
     with _publishing(run.output):
         journal = run.output / STAGING / "publishing.json"
         write_atomically(journal, json.dumps({"date": date, "run_id": run.run_id}))
-        if not (run.output / target).exists():
-            (run.output / f"date={date}").mkdir(exist_ok=True)
-            os.replace(result, run.output / target)
-        _settle(run.output)
+        _settle(run.output, result)
     return {"run_dir": target}
 
 
@@ -61,25 +58,36 @@ def settle(output: Path) -> None:
             _settle(output)
 
 
-def _settle(output: Path) -> None:
-    """Move earlier runs of the day aside and point latest.json at the newest window."""
+def _settle(output: Path, result: Path | None = None) -> None:
+    """Put a result in its place, move earlier runs of the day aside, point latest.json at the newest window.
+
+    All that needs room on the disk is written first: from then on there are only renames.
+    """
     journal = output / STAGING / "publishing.json"
     try:
         asked = json.loads(journal.read_text())
     except FileNotFoundError:
         return
-    date, run_id = asked["date"], asked["run_id"]
-    if (output / f"date={date}" / f"run_id={run_id}").exists():
-        for other in (output / f"date={date}").glob("run_id=*"):
-            if other.name != f"run_id={run_id}":
-                _supersede(output, other)
-        current = _current(output) | {date: run_id}
+    date, run_id = f"date={asked['date']}", asked["run_id"]
+    target = output / date / f"run_id={run_id}"
+    if result or target.exists():
+        current = _current(output) | {asked["date"]: run_id}
         newest = max(current)
         latest = {
             "run_dir": f"date={newest}/run_id={current[newest]}",
             "current": dict(sorted(current.items())),
         }
-        write_atomically(output / "latest.json", json.dumps(latest, indent=1))
+        prepared = output / STAGING / "newest.json"
+        write_atomically(prepared, json.dumps(latest, indent=1))
+        target.parent.mkdir(exist_ok=True)
+        others = [other for other in target.parent.glob("run_id=*") if other != target]
+        if others:
+            (output / "superseded" / date).mkdir(parents=True, exist_ok=True)
+        if result and not target.exists():
+            os.replace(result, target)
+        for other in others:
+            _supersede(output, other)
+        os.replace(prepared, output / "latest.json")
     journal.unlink()
 
 
@@ -94,7 +102,6 @@ def _current(output: Path) -> dict[str, str]:
 
 def _supersede(output: Path, run: Path) -> None:
     place = output / "superseded" / run.parent.name / run.name
-    place.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)  # an older copy of the same run
     os.replace(run, place)
 

@@ -82,7 +82,7 @@ def own_server(console: Console) -> Iterator[str]:
             port = free.getsockname()[1]
         url = f"http://127.0.0.1:{port}/api"
         # Prefect settings of the shell reach the server, but for a home that another command is using.
-        env = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0", "PREFECT_API_URL": url}
+        env = {"PREFECT_UI_ENABLED": "0"} | os.environ | {"PREFECT_HOME": str(home), "PREFECT_API_URL": url}
         log = stack.enter_context((home / "hydrascope-server.log").open("wb"))
         server = subprocess.Popen(
             [sys.executable, "-m", "flows.embedded", str(port)],

@@ -11,6 +11,7 @@ from flows.server import set_defaults
 
 # Before anything imports Prefect: no test touches the home of whoever runs it, or a server of theirs.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="hydrascope-tests-")
+os.environ["PREFECT_UI_ENABLED"] = "1"  # for the tests in a browser
 os.environ.pop("PREFECT_API_URL", None)
 set_defaults()
 

@@ -1,6 +1,8 @@
 """Runs a detection and dies by SIGKILL when a stage has written its files and is not yet finished.
 
-python kill_driver.py LOG OUTPUT STAGE[:PART]
+python kill_driver.py LOG OUTPUT STAGE[:PART] [flow]
+
+With the word flow it runs on the server of PREFECT_API_URL.
 """
 
 import functools
@@ -15,7 +17,7 @@ from flows.run import open_run, perform
 from flows.settings import DetectSettings
 from tests.tiny import use_tiny_encoder
 
-log, output, victim = sys.argv[1:]
+log, output, victim, *how = sys.argv[1:]
 use_tiny_encoder(setattr)
 
 
@@ -29,6 +31,15 @@ def deadly(function: Any, run: Any, part: str = "") -> Any:
     return perform(dies if struck else function, run, part)
 
 
-pipeline.perform = deadly
-run = open_run(log, Path(output), DetectSettings(), (None, None))
-sys.stdout.write(str(pipeline.complete(run, pipeline.plain())))
+def run_dir() -> Path:
+    run = open_run(log, Path(output), DetectSettings(), (None, None))
+    if not how:
+        pipeline.perform = deadly
+        return pipeline.complete(run, pipeline.plain())
+    import flows.detect as orchestrated
+
+    orchestrated.perform = deadly
+    return orchestrated.detect_run(run, lambda stage, part, counts: None)
+
+
+sys.stdout.write(str(run_dir()))

@@ -1,17 +1,11 @@
-"""The flow on a real Prefect server: same tables as the plain stages, watched, scheduled, retried or not."""
+"""The flow on a real Prefect server: same tables as the plain stages, watched, retried or not."""
 
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -19,7 +13,8 @@ from flows.errors import InputError, StageError
 from flows.pipeline import complete, plain
 from flows.run import open_run
 from flows.settings import DetectSettings
-from tests.tiny import START, planted, rows, same_tables, use_tiny_encoder, write
+from tests.prefect_api import ask, latest_run, logs_of, tasks_of, until
+from tests.tiny import planted, rows, same_tables, use_tiny_encoder, write
 
 pytestmark = pytest.mark.prefect
 VIEWS = [str(view) for view in DetectSettings().views]
@@ -28,40 +23,6 @@ VIEWS = [str(view) for view in DetectSettings().views]
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_encoder(monkeypatch.setattr)
-
-
-def ask(path: str, **body: Any) -> Any:
-    from prefect import get_client
-
-    with get_client(sync_client=True) as client:
-        return client.request("POST", path, json=body).json()
-
-
-def until(found: Callable[[], Any], seconds: float = 60) -> Any:
-    """Ask until there is an answer; fail when there is none in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.5)
-    raise AssertionError(f"nothing in {seconds} s")
-
-
-def latest_run(flow: str = "detect") -> dict[str, Any]:
-    runs = ask("/flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="START_TIME_DESC", limit=1)
-    return dict(runs[0])
-
-
-def tasks_of(run: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(ask("/task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}, limit=200))
-
-
-def logs_of(run: dict[str, Any]) -> list[str]:
-    from prefect.logging.handlers import APILogWorker
-
-    APILogWorker.drain_all()
-    logs = ask("/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
-    return [log["message"] for log in logs]
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")
@@ -163,19 +124,6 @@ def test_a_failed_stage_is_named_and_the_next_run_resumes(
     assert detect(str(log), tmp_path / "out").exists()
 
 
-def test_the_day_that_has_closed_is_of_the_schedule_and_of_its_time_zone() -> None:
-    from flows.detect import closed_day
-
-    def of(*when: int, zone: str) -> tuple[str, float]:
-        start, end = closed_day(datetime(*when, tzinfo=UTC), zone)  # type: ignore[arg-type,misc]
-        return datetime.fromtimestamp(start / 1e6, UTC).isoformat(), (end - start) / 3.6e9
-
-    assert of(2026, 6, 2, 2, 30, zone="UTC") == ("2026-06-01T00:00:00+00:00", 24)
-    assert of(2026, 6, 2, 23, 30, zone="Europe/Berlin") == ("2026-06-01T22:00:00+00:00", 24)
-    assert of(2026, 3, 30, 2, 0, zone="Europe/Berlin") == ("2026-03-28T23:00:00+00:00", 23)
-    assert of(2026, 10, 26, 2, 0, zone="Europe/Berlin") == ("2026-10-24T22:00:00+00:00", 25)
-
-
 def test_the_command_brings_up_a_server_and_leaves_nothing_behind(tmp_path: Path) -> None:
     log = write(rows(), tmp_path)
     env = os.environ | {"PREFECT_HOME": str(tmp_path / "home")}
@@ -200,115 +148,3 @@ def left_over(word: str) -> list[str]:
         except OSError:
             continue
     return found
-
-
-@pytest.fixture
-def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A web server that keeps what is posted to it."""
-    got: list[dict[str, Any]] = []
-
-    class Keeps(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Keeps)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", got
-    server.shutdown()
-
-
-@pytest.mark.usefixtures("prefect_api")
-def test_a_reported_campaign_calls_the_webhook_and_a_silent_run_is_marked(
-    hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from prefect import flow, get_client
-    from prefect.events import emit_event
-    from prefect.states import Running
-
-    from flows import deploy
-    from flows.artifacts import REPORTED
-
-    url, got = hook
-    monkeypatch.setattr(deploy, "SILENCE", timedelta(seconds=12))
-    deploy.automate(url)
-    deploy.automate(url)
-    names = [automation["name"] for automation in ask("/automations/filter")]
-    assert sorted(names) == [deploy.STUCK, deploy.TELL]
-    with get_client(sync_client=True) as client:
-        silent = client.create_flow_run(flow(name="silent")(lambda: None), state=Running())
-    time.sleep(2)  # the server learns of automations from an event
-    payload = {"campaign": "c1", "accounts": 3, "requests": 9, "capability": 'a "b"', "run_id": "r1"}
-    payload["window_start"] = "2026-06-01"
-    emit_event(REPORTED, resource={"prefect.resource.id": "hydrascope.campaign.c1"}, payload=payload)
-    emit_event(deploy.ALIVE, resource={"prefect.resource.id": f"prefect.flow-run.{silent.id}"})
-    until(lambda: got)
-    assert got == [payload]
-
-    def state() -> Any:
-        with get_client(sync_client=True) as client:
-            return client.read_flow_run(UUID(str(silent.id))).state
-
-    assert until(lambda: (found := state()).is_crashed() and found.message) == deploy.UNHEARD
-
-
-def test_deployments_are_one_a_log_and_their_times_have_a_zone(tmp_path: Path) -> None:
-    from flows.deploy import Plan, deployments
-
-    made = deployments(Plan(log="log", output=tmp_path, name="x", zone="Europe/Berlin"), pool="p")
-    assert [d.name for d in made] == ["x-nightly", "x-weekly", "x-cleaning"]
-    for deployment in made:
-        assert deployment.schedules[0].schedule.timezone == "Europe/Berlin"
-        assert (deployment.concurrency_limit, deployment.work_pool_name) == (1, "p")
-        assert deployment.enforce_parameter_schema
-    form = made[0]._parameter_openapi_schema.model_dump()
-    assert "sample" in form["definitions"]["DetectSettings"]["properties"]
-    assert form["definitions"]["SampleSettings"]["properties"]["cap"]["description"]
-
-
-SERVING = """
-import sys
-from datetime import timedelta
-from pathlib import Path
-from prefect import serve
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.schedules import IntervalSchedule
-from flows.deploy import Plan, deployments
-nightly = deployments(Plan(log=sys.argv[1], output=Path(sys.argv[2]), name="often"))[0]
-often = IntervalSchedule(interval=timedelta(seconds=15))
-nightly.schedules = [DeploymentScheduleCreate(schedule=often, active=True)]
-serve(nightly, limit=1, print_starting_message=False)
-"""
-
-
-@pytest.mark.usefixtures("prefect_api")
-def test_a_scheduled_run_fires_and_completes_over_the_day_that_has_closed(
-    tmp_path: Path, prefect_api: str
-) -> None:
-    """Guards what fails in silence with a newer sqlalchemy: the server is healthy and schedules nothing."""
-    yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    shift = yesterday - START
-    log = write(rows().with_columns(timestamp=rows()["timestamp"] + shift), tmp_path)
-    env = os.environ | {"PREFECT_API_URL": prefect_api}
-    script = tmp_path / "serving.py"
-    script.write_text(SERVING)
-    serving = subprocess.Popen([sys.executable, script, str(log), str(tmp_path / "out")], env=env)
-    try:
-        filters = {"deployments": {"name": {"any_": ["often-nightly"]}}}
-        done = until(
-            lambda: ask(
-                "/flow_runs/filter", **filters, flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}}
-            ),
-            150,
-        )
-    finally:
-        serving.terminate()
-        serving.wait(60)
-    assert done[0]["auto_scheduled"]
-    assert done[0]["name"] == f"detect {yesterday:%Y-%m-%d}"
-    latest = json.loads((tmp_path / "out" / "latest.json").read_text())
-    assert list(latest["current"]) == [f"{yesterday:%Y-%m-%d}"]
