@@ -78,7 +78,7 @@ METHODS: dict[str, tuple[Labeller, int]] = {
     "hydrascope": (hydrascope, 10**9),
     "hydrascope, no smoothing": (plain, 200_000),
     "EVoC": (evoc, 200_000),
-    "UMAP + HDBSCAN": (umap, 200_000),
+    "UMAP + HDBSCAN": (umap, 50_000),
     "fast_hdbscan": (fast_hdbscan, 50_000),
     "hdbscan": (hdbscan, 20_000),
 }

@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 _SAMPLE = 500  # points on which recall is measured
 _TRAINED = 50  # points a list that k-means sees
 _ROUNDS = 6
-_CHUNK = 262_144  # points searched for at a time: bounds memory
+_CHUNK = 131_072  # points searched for at a time: bounds memory
 
 
 class Lists(NamedTuple):
