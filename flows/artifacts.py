@@ -92,7 +92,7 @@ def summary(manifest: dict[str, Any]) -> str:
     rows, seconds = manifest["rows"], manifest["seconds"]
     lines = [
         f"## {manifest['window_start'][:10]}: {manifest['campaigns']['reported']} reported",
-        f"{manifest['campaigns']['judged']} linked groups judged. Run `{manifest['run_id']}`.",
+        f"{manifest['campaigns']['listed']} groups of accounts listed. Run `{manifest['run_id']}`.",
         "", "| requests | |", "|---|---:|",
         f"| in the window | {rows['in']:,} |",
         f"| kept | {rows['kept']:,} |",

@@ -21,7 +21,7 @@ SAID = {
     "neighbours": "{part}: {index}, recall {recall:.3f}",
     "cluster": "{part}: {clusters:,} clusters, {noise_rows:,} of {rows:,} requests in none",
     "link": "{profiles:,} clusters of accounts by what they ask about",
-    "evidence": "{campaigns:,} linked groups judged, {reported:,} reported",
+    "evidence": "{reported:,} groups reported, {campaigns:,} listed",
     "report": "report.html",
     "publish": "{run_dir}",
 }
@@ -43,13 +43,13 @@ class Progress:
 
 
 def campaign_table(run_dir: Path) -> Table:
-    """Return the campaigns of a run as a table: the reported ones, and how many others were judged."""
+    """Return the campaigns of a run as a table: the reported ones, and how many others are listed."""
     import polars as pl
 
     found = pl.read_parquet(run_dir / "campaigns.parquet").sort("rank")
     reported = found.filter(pl.col("reported"))
     table = Table(
-        title=f"{reported.height} reported, {found.height - reported.height} judged and not reported"
+        title=f"{reported.height} reported, {found.height - reported.height} listed and not reported"
     )
     for name, justify in (("", "right"), ("campaign", "left"), ("accounts", "right"), ("requests", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

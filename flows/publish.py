@@ -137,7 +137,7 @@ def manifest(run: Run) -> dict[str, Any]:
             "kept": sampled["kept"],
             "set_aside": sampled["set_aside"],
         },
-        "campaigns": {"judged": found.get("campaigns", 0), "reported": found.get("reported", 0)},
+        "campaigns": {"listed": found.get("campaigns", 0), "reported": found.get("reported", 0)},
         "seconds": seconds,
         "neighbours": {c["part"]: {k: c[k] for k in ("index", "recall")} for c in parts(run, "neighbours")},
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
