@@ -22,6 +22,7 @@ app = App(
     name="hydrascope",
     help="Find groups of accounts that work together to extract a language model's capabilities.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,  # main says how to go on
 )
 LATER = {
     "backfill": "Detect day by day, oldest first, the days that have no published run yet.",

@@ -1,0 +1,102 @@
+"""Backfill: the days that are missing, oldest first; stopped and continued."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flows.backfill import DAY, missing_days
+from flows.errors import InputError
+from flows.pipeline import complete, plain
+from flows.run import open_run
+from flows.settings import DetectSettings
+from tests.tiny import rows, use_tiny_encoder, write
+
+FIRST = 1_780_272_000_000_000  # 2026-06-01
+COMMAND = Path(sys.executable).with_name("hydrascope")
+
+
+def four_days() -> pl.DataFrame:
+    days = [
+        rows(request_id=[f"{day}-{i}" for i in range(40)]).with_columns(
+            timestamp=pl.col("timestamp") + timedelta(days=day)
+        )
+        for day in range(4)
+    ]
+    return pl.concat(days)
+
+
+def call(log: Path, output: Path, *more: str) -> list[str | Path]:
+    days = ["--start", "2026-06-01", "--end", "2026-06-05"]
+    return [COMMAND, "backfill", log, "--output", output, *days, *more]
+
+
+def days_of(said: str) -> list[str]:
+    return re.findall(r"date=(\S+)/run_id", said)
+
+
+def test_days_that_have_a_run_of_all_of_them_are_skipped_and_the_others_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+    log, output = str(write(four_days(), tmp_path)), tmp_path / "out"
+    for window in ((FIRST + DAY, FIRST + 2 * DAY), (FIRST + 2 * DAY, FIRST + 2 * DAY + DAY // 2)):
+        complete(open_run(log, output, DetectSettings(), window), plain())
+    found = list(missing_days(output, FIRST, FIRST + 4 * DAY))
+    assert found == [(FIRST + day * DAY, FIRST + (day + 1) * DAY) for day in (0, 2, 3)]
+
+
+@pytest.mark.parametrize("bounds", [(FIRST + 1, FIRST + DAY), (FIRST, FIRST), (None, FIRST), (FIRST, None)])
+def test_bounds_that_are_no_days_in_order_are_refused(tmp_path: Path, bounds: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="are days"):
+        list(missing_days(tmp_path, *bounds))
+
+
+def test_it_is_stopped_and_continued(tmp_path: Path) -> None:
+    log, output = write(four_days(), tmp_path), tmp_path / "out"
+    begun = subprocess.Popen(
+        call(log, output, "--plain"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert begun.stdout is not None
+    done = [begun.stdout.readline(), begun.stdout.readline()]
+    begun.send_signal(signal.SIGINT)
+    more, err = begun.communicate()
+    assert (begun.returncode, "Traceback" in err) == (130, False), err
+    assert err.splitlines()[-1] == "hydrascope: stopped; the same call again resumes"
+    done += more.splitlines()
+    rest = subprocess.run(call(log, output, "--plain"), capture_output=True, text=True, check=True)
+    days = [f"2026-06-0{day}" for day in range(1, 5)]
+    assert days_of("".join(done)) + days_of(rest.stdout) == days
+    assert list(json.loads((output / "latest.json").read_text())["current"]) == days
+    again = subprocess.run(call(log, output, "--plain"), capture_output=True, text=True, check=True)
+    assert again.stdout == "every day has a published run\n"
+
+
+@pytest.mark.prefect
+def test_under_prefect_each_day_is_a_run_of_the_flow(
+    tmp_path: Path, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.prefect_api import ask, until
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    log = write(four_days(), tmp_path)
+    begun = subprocess.Popen(
+        call(log, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert begun.stdout is not None
+    first = begun.stdout.readline()
+    until(lambda: list((tmp_path / "out" / ".staging").glob("*/sample")))
+    begun.send_signal(signal.SIGINT)
+    more, err = begun.communicate()
+    assert (begun.returncode, "Traceback" in err) == (130, False), err
+    rest = subprocess.run(call(log, tmp_path / "out"), capture_output=True, text=True, check=True)
+    days = [f"2026-06-0{day}" for day in range(1, 5)]
+    assert days_of(first + more + rest.stdout) == days
+    runs = ask("/flow_runs/filter", flow_runs={"tags": {"all_": ["hydrascope", "log.parquet"]}})
+    assert {run["name"] for run in runs} >= {f"detect {day}" for day in days}

@@ -1,0 +1,80 @@
+"""The weekly refit and the clean-up, as flows on a real Prefect server."""
+
+import json
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.pipeline import complete, plain
+from flows.run import begin, open_run
+from flows.settings import DetectSettings
+from tests.tiny import START, rows, use_tiny_encoder, write
+
+pytestmark = pytest.mark.prefect
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tiny encoder under a new name at each fit; holds how many texts each one saw."""
+    use_tiny_encoder(monkeypatch.setattr)
+    seen: list[int] = []
+
+    def fit(texts: Any, counts: Any, folder: Path, settings: Any, seed: int) -> str:
+        folder.mkdir(parents=True)
+        seen.append(len(texts))
+        return f"e{len(seen)}"
+
+    monkeypatch.setattr("embeddings.fit.fit_encoder", fit)
+    return seen
+
+
+def detected(log: Path, output: Path, **settings: Any) -> dict[str, Any]:
+    run = open_run(str(log), output, DetectSettings(**settings), (None, None))
+    return dict(json.loads((complete(run, plain()) / "manifest.json").read_text()))
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
+    tmp_path: Path, fits: list[int]
+) -> None:
+    from datetime import UTC, datetime
+
+    from flows.upkeep import refit
+
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shift = today - timedelta(days=2) - START
+    log = write(rows().with_columns(timestamp=rows()["timestamp"] + shift), tmp_path)
+    output = tmp_path / "out"
+    assert detected(log, output)["encoder"]["identity"] == "e1"
+    assert refit(str(log), output) == "e2"
+    assert len(fits) == 2
+    after = detected(log, output, topics=5)
+    assert (after["encoder"]["identity"], after["prior"]) == ("e2", {"encoder": "e2"})
+    assert list((output / ".staging").glob("*/")) == []
+    assert refit(str(log), output, days=1) == ""  # nothing was sent yesterday: the encoder stays
+    assert detected(log, output, topics=6)["encoder"]["identity"] == "e2"
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
+    tmp_path: Path, fits: list[int]
+) -> None:
+    from flows.upkeep import clean_up
+
+    log, output = write(rows(), tmp_path), tmp_path / "out"
+    detected(log, output)
+    detected(log, output, seed=1)
+    begin(open_run(str(log), output, DetectSettings(seed=2), (None, None)))
+    (output / "vectors" / "e1").mkdir(parents=True, exist_ok=True)
+    long_ago = time.time() - 40 * 86_400
+    for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*/"), *output.glob(".staging/*/")]:
+        os.utime(place, (long_ago, long_ago))
+    assert clean_up(output) == {"unfinished runs": 1, "superseded runs": 1, "encoders": 1}
+    assert [folder.name for folder in output.glob("encoder/*/")] == ["e2"]
+    assert not (output / "vectors" / "e1").exists()
+    assert len(list(output.glob("date=*/run_id=*"))) == 1
+    assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
