@@ -73,15 +73,15 @@ def fit_encoder(
 ) -> str:
     """Fit an encoder on distinct texts and write it to `folder`; return its identity.
 
-    counts (n,) is how often each text occurs, None for once. The folder is a SentenceTransformer's and
-    appears whole or not at all; an encoder that is there already is replaced. Same texts and seed, same
-    bytes.
+    counts (n,) is how often each text occurs, None for once; a text weighs 1 + log of that. The folder is a
+    SentenceTransformer's and appears whole or not at all; an encoder that is there already is replaced.
+    Same texts and seed, same bytes.
     """
     start = perf_counter()
     chosen = _sample(len(texts), settings.max_texts, seed)
     kept = [texts[i][: settings.max_characters] for i in chosen]
     often = np.ones(len(kept)) if counts is None else 1 + np.log(np.maximum(counts, 1))[chosen]
-    words = Words(Tokenizer.from_str(_read_with(kept, settings)))
+    words = Words(Tokenizer.from_str(read_with(kept, settings)))
     weights = fit_weights(words.tokens(kept), often, words.tokenizer.get_vocab_size(), settings, seed)
     write_encoder(folder, words.tokenizer, weights)
     identity = models.digest(folder, "", None)
@@ -97,7 +97,7 @@ def _sample(n: int, most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
-def _read_with(texts: Sequence[str], settings: FitSettings) -> str:
+def read_with(texts: Sequence[str], settings: FitSettings) -> str:
     """Choose the vocabulary of the texts and return the tokenizer that reads with it, as JSON."""
     pieces = cut(texts)
     words = words_of(pieces.distinct, np.bincount(pieces.of, minlength=len(pieces.distinct)))
@@ -108,16 +108,12 @@ def _read_with(texts: Sequence[str], settings: FitSettings) -> str:
 def fit_weights(
     tokens: Tokens, often: NDArray[np.float64], n_tokens: int, settings: FitSettings, seed: int
 ) -> Vectors:
-    """Return (n_tokens, d) float32 vectors of tokens for texts given as token ids, each `often` times."""
-    bag = _bag(tokens, n_tokens)
-    seen = np.bincount(bag.indices, minlength=n_tokens)
-    idf = (_IDF_FLOOR + np.log((1 + bag.shape[0]) / (1 + seen))).astype(np.float32)
-    idf[:2] = 0  # the unknown token and the slot
-    part = bag[_sample(bag.shape[0], settings.svd_texts, seed)]
-    part.data = (1 + np.log(part.data)) * idf[part.indices]
-    lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1))).ravel()
-    scale = np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
-    part = sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ part)
+    """Return (n_tokens, d) float32 vectors of tokens, for texts as token ids that weigh `often` each."""
+    bag = bag_of(tokens, n_tokens)
+    idf = inverse_frequency(bag)
+    chosen = _sample(bag.shape[0], settings.svd_texts, seed)
+    part = tf_idf(bag[chosen], idf)
+    part = sparse.csr_array(sparse.diags_array(np.sqrt(often[chosen]).astype(np.float32)) @ part)
     vectors = right_vectors(part, settings.dimension, seed)
     own = np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
     weights = idf[:, None] * (vectors + _OWN * own)
@@ -125,13 +121,30 @@ def fit_weights(
     return weights.astype(np.float32)
 
 
-def _bag(tokens: Tokens, n_tokens: int) -> sparse.csr_array:
+def bag_of(tokens: Tokens, n_tokens: int) -> sparse.csr_array:
     """Return the (texts, tokens) matrix of counts, float32."""
     ones = np.ones(len(tokens.ids), dtype=np.float32)
     shape = (len(tokens.starts) - 1, n_tokens)
     bag = sparse.csr_array((ones, tokens.ids, tokens.starts), shape=shape, copy=True)
     bag.sum_duplicates()
     return bag
+
+
+def inverse_frequency(bag: sparse.csr_array) -> NDArray[np.float32]:
+    """Return (tokens,) the inverse document frequency; zero for the unknown token and the slot."""
+    seen = np.bincount(bag.indices, minlength=bag.shape[1])
+    idf = (_IDF_FLOOR + np.log((1 + bag.shape[0]) / (1 + seen))).astype(np.float32)
+    idf[:2] = 0
+    return idf
+
+
+def tf_idf(bag: sparse.csr_array, idf: NDArray[np.float32]) -> sparse.csr_array:
+    """Return counts as (1 + log count) * idf, each row at length one."""
+    part = bag.copy()
+    part.data = (1 + np.log(part.data)) * idf[part.indices]
+    lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1))).ravel()
+    scale = np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
+    return sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ part)
 
 
 def right_vectors(matrix: sparse.csr_array, k: int, seed: int, rounds: int = 3) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,22 +138,20 @@ def devices(setting: str) -> list[str]:
 
 
 def load_model(folder: Path, settings: "EncoderSettings", device: str) -> "SentenceTransformer":
-    """Load a model from local files only."""
+    """Load a model from local files only; raises EncoderUnavailable where its backend is not installed."""
+    if settings.backend != "torch" and find_spec("optimum") is None:
+        raise EncoderUnavailable(
+            f"the {settings.backend} backend is not installed: pip install 'hydrascope[{settings.backend}]'"
+        )
     from sentence_transformers import SentenceTransformer
 
-    try:
-        return SentenceTransformer(
-            str(folder),
-            device=device,
-            backend=settings.backend,
-            local_files_only=True,
-            model_kwargs={"dtype": settings.dtype} if settings.backend == "torch" else {},
-        )
-    except ImportError as fault:
-        raise EncoderUnavailable(
-            f"the {settings.backend} backend is not installed: pip install "
-            f"'sentence-transformers[{settings.backend}]'"
-        ) from fault
+    return SentenceTransformer(
+        str(folder),
+        device=device,
+        backend=settings.backend,
+        local_files_only=True,
+        model_kwargs={"dtype": settings.dtype} if settings.backend == "torch" else {},
+    )
 
 
 def _only_pads(model: "SentenceTransformer") -> bool:

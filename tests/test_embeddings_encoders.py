@@ -150,6 +150,20 @@ def test_a_prompt_the_model_lacks_is_named(transformer):
         load_encoder(str(transformer), EncoderSettings(device="cpu", prompt_name="query_"))
 
 
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_backend_that_is_not_installed_says_how_to_install_it(transformer, monkeypatch, backend):
+    monkeypatch.setattr("embeddings.transformer.find_spec", lambda name: None)
+    with pytest.raises(EncoderUnavailable, match=rf"pip install 'hydrascope\[{backend}\]'"):
+        load_encoder(str(transformer), EncoderSettings(device="cpu", backend=backend))
+
+
+def test_two_processes_give_the_vectors_of_one(transformer):
+    texts = small_prompts(40)
+    one, two = (load_encoder(str(transformer), EncoderSettings(device=d)) for d in ("cpu", "cpu,cpu"))
+    assert two.identity == one.identity
+    np.testing.assert_allclose(two.encode(texts), one.encode(texts), atol=1e-6)
+
+
 def test_a_hub_name_without_a_network_fails_in_seconds(monkeypatch, tmp_path):
     def refused(*_args, **_kwargs):
         raise OSError("no network")

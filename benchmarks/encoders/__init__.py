@@ -1,0 +1,1 @@
+"""Encoders: how fast they are and what they tell apart. `python -m benchmarks.encoders --help`."""

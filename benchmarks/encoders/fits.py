@@ -1,0 +1,100 @@
+"""Ways to fit vectors of tokens to a corpus: what `embeddings.fit` does, and what else was tried.
+
+Each takes the (texts, tokens) counts, the texts as token ids, a dimension and a seed, and returns
+(tokens, d) float32 vectors; the vector of a text is the sum of its tokens', at length one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+from embeddings.fit import FitSettings, bag_of, fit_weights, inverse_frequency, right_vectors, tf_idf
+from embeddings.tokens import Tokens
+from embeddings.vectors import Vectors
+
+Fit = Callable[[Tokens, int, int, int], Vectors]
+WINDOW = 5  # tokens to either side that count as met together
+SVD_TEXTS = FitSettings().svd_texts
+
+
+def kept(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    return fit_weights(
+        tokens, np.ones(len(tokens.starts) - 1), n_tokens, FitSettings(dimension=dimension), seed
+    )
+
+
+def whitened(power: float) -> Fit:
+    """LSA whose dimensions are scaled by a power of their singular values."""
+
+    def fit(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+        bag = bag_of(tokens, n_tokens)
+        idf = inverse_frequency(bag)
+        part = tf_idf(bag[:SVD_TEXTS], idf)
+        vectors = right_vectors(part, dimension, seed)
+        values = np.linalg.norm(part @ vectors, axis=0)
+        return (idf[:, None] * vectors * np.maximum(values, 1e-6) ** power).astype(np.float32)
+
+    return fit
+
+
+def no_idf(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    """LSA of plain counts: every token weighs the same."""
+    return right_vectors(tf_idf(bag_of(tokens, n_tokens), np.ones(n_tokens, np.float32)), dimension, seed)
+
+
+def projection(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    """TF-IDF itself, projected at random (Achlioptas 2003): exact words and nothing else."""
+    idf = inverse_frequency(bag_of(tokens, n_tokens))
+    drawn = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n_tokens, dimension))
+    return (idf[:, None] * drawn).astype(np.float32)
+
+
+def mixture(share: float) -> Fit:
+    """LSA in most dimensions, and words by themselves, projected at random, in a share of them."""
+
+    def fit(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+        extra = int(dimension * share)
+        first = kept(tokens, n_tokens, dimension - extra, seed)
+        second = projection(tokens, n_tokens, extra, seed)
+        scale = np.sqrt(share / extra) * 0.3
+        return np.hstack([first, (scale * second).astype(np.float32)])
+
+    return fit
+
+
+def cooccurrence(tokens: Tokens, n_tokens: int) -> sparse.csr_array:
+    """Count, (tokens, tokens), how often two tokens stand within WINDOW of each other in a text."""
+    of_text = np.repeat(np.arange(len(tokens.starts) - 1), np.diff(tokens.starts))
+    met = sparse.csr_array((n_tokens, n_tokens), dtype=np.float32)
+    for apart in range(1, WINDOW + 1):
+        same = of_text[apart:] == of_text[:-apart]
+        one, other = tokens.ids[:-apart][same], tokens.ids[apart:][same]
+        ones = np.full(len(one), 1 / apart, dtype=np.float32)
+        met = met + sparse.csr_array((ones, (one, other)), shape=met.shape)
+    return sparse.csr_array(met + met.T)
+
+
+def ppmi(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    """Factors of the positive pointwise mutual information of tokens (Levy & Goldberg 2014), times idf."""
+    met = cooccurrence(tokens, n_tokens)
+    total = np.maximum(met.sum(axis=1), 1e-9)
+    context = total**0.75 / (total**0.75).sum()  # smoothed, as theirs
+    rows = np.repeat(np.arange(n_tokens), np.diff(met.indptr))
+    met.data = np.maximum(np.log(met.data / (total[rows] * context[met.indices])), 0).astype(np.float32)
+    vectors = right_vectors(met, dimension, seed)
+    values = np.linalg.norm(met @ vectors, axis=0)
+    factors = vectors * np.sqrt(values)
+    factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), 1e-6)
+    return (inverse_frequency(bag_of(tokens, n_tokens))[:, None] * factors).astype(np.float32)
+
+
+FITS: dict[str, Fit] = {
+    "TF-IDF, truncated SVD (kept)": kept,
+    "… without idf": no_idf,
+    "… whitened by root of σ": whitened(-0.5),
+    "… whitened by σ": whitened(-1.0),
+    "PPMI factors of co-occurrence": ppmi,
+    "TF-IDF, random projection": projection,
+    "SVD and a quarter random projection": mixture(0.25),
+}
