@@ -99,6 +99,6 @@ def summary(manifest: dict[str, Any]) -> str:
         *(f"| set aside: {why.replace('_', ' ')} | {n:,} |" for why, n in rows["set_aside"].items()),
         f"| outside the window | {rows['outside_window']:,} |",
         "", "| stage | seconds |", "|---|---:|",
-        *(f"| {stage} | {took:,.1f} |" for stage, took in seconds.items()),
+        *(f"| {stage} | {seconds[stage]:,.1f} |" for stage in DONE_AFTER if stage in seconds),
     ]  # fmt: skip
     return "\n".join(lines)

@@ -112,9 +112,13 @@ def deploy(plan: Plan, pool: str) -> list[str]:
 
 
 def serve(plan: Plan, limit: int = 1) -> None:
-    """Put a plan's deployments and automations on the server and do their runs here, until stopped."""
+    """Put a plan's deployments and automations on the server and do their runs here, until stopped.
+
+    The schedules go on while nobody serves them: what was due meanwhile is late, and caught up.
+    """
     automate(plan.webhook)
-    serve_deployments(*deployments(plan), limit=limit, print_starting_message=False)
+    made = deployments(plan)
+    serve_deployments(*made, limit=limit, pause_on_shutdown=False, print_starting_message=False)
 
 
 def automate(webhook: str | None) -> list[Automation]:

@@ -49,6 +49,22 @@ def test_the_flow_ends_with_the_tables_of_the_plain_stages(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")
+@pytest.mark.parametrize(("shards", "workers"), [(1, 1), (3, 4)])
+def test_the_tables_do_not_depend_on_shards_or_on_how_many_are_worked_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int, workers: int
+) -> None:
+    from flows.detect import detect
+
+    monkeypatch.setattr("flows.stages.SHARD_LEAST", 50)
+    log = write(planted(), tmp_path)
+    alone = complete(open_run(str(log), tmp_path / "plain", DetectSettings(), (None, None)), plain())
+    settings = DetectSettings.model_validate({"work": {"shards": shards, "workers": workers}})
+    run_dir = detect(str(log), tmp_path / "flow", settings)
+    assert run_dir.name == alone.name
+    assert same_tables(run_dir, alone)
+
+
+@pytest.mark.usefixtures("prefect_api", "tiny")
 def test_what_the_ui_shows_holds_no_prompt_and_no_account(tmp_path: Path) -> None:
     from flows.detect import detect
 

@@ -160,11 +160,11 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
     tmp_path: Path, hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, prefect_api: str
 ) -> None:
     import polars as pl
-    from prefect import get_client
+    from prefect import flow, get_client
 
     from flows import deploy
     from flows.artifacts import tell
-    from flows.detect import detect as flow
+    from flows.detect import detect as detection
 
     url, got = hook
     monkeypatch.setattr(deploy, "SILENCE", timedelta(seconds=20))
@@ -183,11 +183,11 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
             return client.read_flow_run(UUID(run["id"])).state
 
     assert until(lambda: (found := state()).is_crashed() and found.message, 90) == deploy.UNHEARD
-    run_dir = flow(str(log), output)
+    run_dir = detection(str(log), output)
     assert same_tables(run_dir, detect(log, tmp_path / "whole"))
     found = pl.read_parquet(run_dir / "campaigns.parquet").with_columns(reported=pl.lit(value=True))
     found.write_parquet(run_dir / "campaigns.parquet")
-    tell(run_dir, output, WorkSettings())
+    flow(name="tell")(tell)(run_dir, output, WorkSettings())
     until(lambda: len(got) == found.height > 1)
     told = {one["campaign"]: one["accounts"] for one in got}
     assert told == dict(found.select("campaign_id", "n_accounts").iter_rows())
