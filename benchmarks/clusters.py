@@ -126,8 +126,8 @@ def job(method: str, vectors: Path, labels: Path, answer: Any) -> None:  # noqa:
     answer.put((*used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
 
 
-def timed(method: str, vectors: Path, limit: float) -> tuple[float, float, float] | None:
-    """Return seconds, processor seconds and peak GiB of a method; None where it did not end in time."""
+def timed(method: str, vectors: Path, limit: float) -> tuple[float, float, float] | str:
+    """Return seconds, processor seconds and peak GiB of a method, or why there are none."""
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
     process = context.Process(target=job, args=(method, vectors, OUT / "labels.npy", answer))
@@ -136,8 +136,8 @@ def timed(method: str, vectors: Path, limit: float) -> tuple[float, float, float
     if process.is_alive():
         process.kill()
         process.join()
-        return None
-    return answer.get(timeout=5) if process.exitcode == 0 else None
+        return f"did not end in {limit / 60:.0f} min"
+    return answer.get(timeout=5) if process.exitcode == 0 else f"failed (exit code {process.exitcode})"
 
 
 def row(method: str, size: int, vectors: Path, family: np.ndarray | None, limit: float) -> str:
@@ -145,8 +145,8 @@ def row(method: str, size: int, vectors: Path, family: np.ndarray | None, limit:
     from sklearn.metrics import adjusted_mutual_info_score
 
     used = timed(method, vectors, limit)
-    if used is None:
-        return f"| {size:,} | {method} | did not end in {limit / 60:.0f} min | | | | | |"
+    if isinstance(used, str):
+        return f"| {size:,} | {method} | {used} | | | | | |"
     labels = np.load(OUT / "labels.npy")
     score = "" if family is None else f"{adjusted_mutual_info_score(family, labels):.3f}"
     cells = [f"{size:,}", method, f"{used[0]:.1f}", f"{used[1]:.1f}", f"{used[2]:.1f}", score]
@@ -199,7 +199,7 @@ def main() -> None:
                 continue
             lines.append(row(method, size, OUT / "sample.npy", family, options.limit))
             print(lines[-1], flush=True)
-            if method == "hydrascope" and "did not" not in lines[-1]:
+            if method == "hydrascope" and lines[-1].split("|")[3].strip()[0].isdigit():
                 times[size] = float(lines[-1].split("|")[3])
             (OUT / "clusters.md").write_text("\n".join([*lines, "", exponents(times), ""]))
     (OUT / "clusters.json").write_text(json.dumps({str(size): used for size, used in times.items()}))
