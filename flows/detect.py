@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from prefect import Task, flow, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
@@ -93,10 +94,12 @@ class Tasks:
             _rename(f"detect {day((run.done('sample') or {})['start'])}")
 
     def _together(self, name: str, run: Run, parts: Sequence[str]) -> list[Counts]:
-        futures = [
-            TASKS[name].with_options(task_run_name=f"{name} {part}".strip()).submit(run.folder, part)
-            for part in parts
-        ]
+        # Tags stay with the flow run: a task that has any waits for slots, seconds at a time.
+        with TagsContext(current_tags=set()):
+            futures = [
+                TASKS[name].with_options(task_run_name=f"{name} {part}".strip()).submit(run.folder, part)
+                for part in parts
+            ]
         wait(futures)
         return [future.result() for future in futures]
 
