@@ -1,8 +1,8 @@
 """The default encoder, fitted on the prompts themselves: latent semantic analysis as vectors of tokens.
 
-Deerwester et al. 1990: truncated singular value decomposition of the TF-IDF matrix of texts and tokens. The
-vector of a text is the sum of its tokens' idf-weighted right singular vectors, so the model is a bag of
-static vectors and a sentence-transformers `StaticEmbedding` holds it.
+Deerwester et al. 1990: truncated singular value decomposition of the TF-IDF matrix of texts and tokens. A
+token's vector is its direction there times its idf, and a text's the sum of its tokens', so the model is a
+bag of static vectors and a sentence-transformers `StaticEmbedding` holds it.
 """
 
 import json
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _FAINT = 1e-3  # length of the vectors of unknown words and slots: they speak only where nothing else does
 _OVERSAMPLE = 16
 _IDF_FLOOR = 0.1  # so that a word that all texts have keeps a vector
-_OWN = 1e-4  # size of the entries that tell apart tokens which the decomposition leaves at zero
+_OWN = 1e-6  # size of the entries that tell apart tokens which the decomposition leaves at zero
 _MODULES = [
     {
         "idx": 0,
@@ -114,11 +114,22 @@ def fit_weights(
     chosen = _sample(bag.shape[0], settings.svd_texts, seed)
     part = tf_idf(bag[chosen], idf)
     part = sparse.csr_array(sparse.diags_array(np.sqrt(often[chosen]).astype(np.float32)) @ part)
-    vectors = right_vectors(part, settings.dimension, seed)
-    own = np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
-    weights = idf[:, None] * (vectors + _OWN * own)
+    weights = idf[:, None] * directions(part, settings.dimension, seed)
     weights[:2] = _FAINT * unknown_vector(settings.dimension)
     return weights.astype(np.float32)
+
+
+def directions(matrix: sparse.csr_array, dimension: int, seed: int) -> Vectors:
+    """Return (tokens, d) unit vectors from the decomposition of a (texts, tokens) matrix.
+
+    The first component is what all texts have in common and is left out (Mu & Viswanath 2018). The others
+    are scaled by their singular values, and a token is its direction alone: how much it counts says its
+    idf, where plain LSA makes a rare word faint however much it tells.
+    """
+    vectors = right_vectors(matrix, dimension + 1, seed)[:, 1:]
+    vectors *= np.linalg.norm(matrix @ vectors, axis=0)
+    vectors += _OWN * np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def bag_of(tokens: Tokens, n_tokens: int) -> sparse.csr_array:

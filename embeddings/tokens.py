@@ -6,6 +6,7 @@ row. Prompts repeat their pieces: 315,000 prompts have ten million and half a mi
 
 from collections.abc import Sequence
 from itertools import chain
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,7 @@ class Words:
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.cuts = _is_local(tokenizer)
+        self._lock = Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -79,8 +81,10 @@ class Words:
 
     def of_pieces(self, pieces: Pieces) -> Tokens:
         """Return the token ids of texts that are cut already."""
-        number = self._numbers(pieces.distinct)[pieces.of]
-        return _gather(self._ids, self._starts, number, pieces.starts)
+        with self._lock:  # a flow may encode several shards at once; the arrays are replaced, never changed
+            number = self._numbers(pieces.distinct)[pieces.of]
+            ids, starts = self._ids, self._starts
+        return _gather(ids, starts, number, pieces.starts)
 
     def _numbers(self, pieces: list[str]) -> Ints:
         """Return the number of each piece among those remembered, after taking in the new ones."""

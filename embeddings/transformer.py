@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class TransformerEncoder:
         self._limit = int(limit) if limit and limit < 1_000_000 else settings.batch_tokens
         self._pads = not self._prompt and _only_pads(self._model)
         self._pool: Any = None
+        self._lock = Lock()
         width = int(self._model.encode(["a"], show_progress_bar=False).shape[1])
         self.dimension = min(width, settings.truncate_dim or width)
         self.identity = models.digest(
@@ -53,9 +55,10 @@ class TransformerEncoder:
         Texts without a token that the model knows get the unknown vector and are added to `n_unknown`.
         """
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for start, stop in blocks(texts, _BLOCK_CHARACTERS):
-            part = [text[: self._limit * _LONGEST_TOKEN] for text in texts[start:stop]]
-            self._block(part, vectors[start:stop], start, progress)
+        with self._lock:  # neither a fast tokenizer nor a pool of processes can be used by two threads
+            for start, stop in blocks(texts, _BLOCK_CHARACTERS):
+                part = [text[: self._limit * _LONGEST_TOKEN] for text in texts[start:stop]]
+                self._block(part, vectors[start:stop], start, progress)
         vectors, lost = finish(vectors)
         self.n_unknown += lost
         return vectors

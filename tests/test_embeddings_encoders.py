@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -82,6 +83,16 @@ def test_ids_by_pieces_are_those_of_the_whole_text():
         for _ in range(2):  # the second time from memory
             ids, starts = words.tokens(texts)
             assert [ids[a:b].tolist() for a, b in pairwise(starts)] == plain
+
+
+def test_threads_may_share_a_tokenizer():
+    texts = [f"{a}{b} how{c}" for a in "abcdefgh" for b in "ijklmnop" for c in range(40)]
+    plain = Words(tokenizer_of(["[UNK]", "<*>", "how", *"abcdefghijklmnop0123456789"]))
+    shared = Words(plain.tokenizer)
+    parts = [texts[i::16] for i in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(shared.tokens, parts))
+    assert [ids.tolist() for ids, _starts in found] == [plain.tokens(part).ids.tolist() for part in parts]
 
 
 def test_blocks_cover_all_texts_within_the_limit():

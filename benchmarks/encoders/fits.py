@@ -24,8 +24,8 @@ def kept(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
     )
 
 
-def whitened(power: float) -> Fit:
-    """LSA whose dimensions are scaled by a power of their singular values."""
+def plain(power: float) -> Fit:
+    """LSA as in its paper, the dimensions scaled by a power of their singular values (0: orthonormal)."""
 
     def fit(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
         bag = bag_of(tokens, n_tokens)
@@ -38,9 +38,22 @@ def whitened(power: float) -> Fit:
     return fit
 
 
+def all_components(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    """Directions of tokens with the component that all texts share."""
+    bag = bag_of(tokens, n_tokens)
+    idf = inverse_frequency(bag)
+    part = tf_idf(bag[:SVD_TEXTS], idf)
+    vectors = right_vectors(part, dimension, seed)
+    vectors *= np.linalg.norm(part @ vectors, axis=0)
+    return (idf[:, None] * vectors / np.maximum(np.linalg.norm(vectors, axis=1), 1e-6)[:, None]).astype(
+        np.float32
+    )
+
+
 def no_idf(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
-    """LSA of plain counts: every token weighs the same."""
-    return right_vectors(tf_idf(bag_of(tokens, n_tokens), np.ones(n_tokens, np.float32)), dimension, seed)
+    """Plain LSA of counts: every token weighs the same."""
+    bag = tf_idf(bag_of(tokens, n_tokens), np.ones(n_tokens, np.float32))
+    return right_vectors(bag[:SVD_TEXTS], dimension, seed)
 
 
 def projection(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
@@ -51,7 +64,7 @@ def projection(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vect
 
 
 def mixture(share: float) -> Fit:
-    """LSA in most dimensions, and words by themselves, projected at random, in a share of them."""
+    """Give most dimensions to what is kept, a share to words by themselves, projected at random."""
 
     def fit(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
         extra = int(dimension * share)
@@ -90,11 +103,13 @@ def ppmi(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
 
 
 FITS: dict[str, Fit] = {
-    "TF-IDF, truncated SVD (kept)": kept,
-    "… without idf": no_idf,
-    "… whitened by root of σ": whitened(-0.5),
-    "… whitened by σ": whitened(-1.0),
-    "PPMI factors of co-occurrence": ppmi,
+    "kept: directions of TF-IDF + SVD, first left out": kept,
+    "directions of TF-IDF + SVD, all": all_components,
+    "TF-IDF + SVD (plain LSA)": plain(0.0),
+    "TF-IDF + SVD, times σ": plain(1.0),
+    "TF-IDF + SVD, whitened": plain(-1.0),
+    "counts + SVD": no_idf,
+    "PPMI factors of co-occurrence, times idf": ppmi,
     "TF-IDF, random projection": projection,
-    "SVD and a quarter random projection": mixture(0.25),
+    "kept, a quarter random projection": mixture(0.25),
 }

@@ -143,19 +143,20 @@ def coverage(pack: pl.DataFrame | None, static: str | None, accounts: int, folde
     """Measure what share of a campaign's rows lies in clusters that are at least 80 % its own, by view."""
     campaigns = names("tuning", campaigns=True)
     settings = SimulationSettings(
-        accounts=accounts, campaigns=campaigns, decoys=names("tuning", campaigns=False)
+        accounts=accounts, days=3, campaigns=campaigns, decoys=names("tuning", campaigns=False)
     )
     log = simulate(pack, settings)
     rows = log.traffic.select("request_id", "prompt").join(
         log.labels.select("request_id", "kind"), on="request_id", maintain_order="left"
     )
-    texts = rows["prompt"].unique(maintain_order=True).to_list()
-    number = rows["prompt"].replace_strict(texts, np.arange(len(texts))).to_numpy()
+    distinct = rows.select("prompt").unique(maintain_order=True).with_row_index("number")
+    number = rows.join(distinct, on="prompt", maintain_order="left")["number"].to_numpy()
+    texts = distinct["prompt"].to_list()
     kinds = rows["kind"].to_numpy()
     beside = encoders(texts, static, folder)
     found: dict[str, list[float]] = {f"campaign:{name}": [] for name in campaigns}
     for view in VIEWS:
-        seen = np.array(view_texts(view, texts, ViewSettings()), dtype=object)[number]
+        seen = pl.DataFrame({"text": view_texts(view, texts, ViewSettings())})[number]
         for encode in beside.values():
             labels = labels_of_rows(seen, encode)
             for kind, cells in found.items():
@@ -167,13 +168,12 @@ def coverage(pack: pl.DataFrame | None, static: str | None, accounts: int, folde
     publish("coverage", said + table(["campaign", "rows", *head], [*lines, ["mean", "", *mean]]))
 
 
-def labels_of_rows(seen: NDArray[np.object_], encode: Encode) -> NDArray[np.int32]:
+def labels_of_rows(seen: pl.DataFrame, encode: Encode) -> NDArray[np.int32]:
     """Cluster the distinct texts of a view and return the label of each row; -1 where nothing is seen."""
-    some = seen != ""
-    distinct, of, counts = np.unique(seen[some].astype(str), return_inverse=True, return_counts=True)
-    labels = np.full(len(seen), -1, dtype=np.int32)
-    labels[some] = clustered(encode(distinct.tolist()), counts)[of]
-    return labels
+    distinct = seen.filter(seen["text"] != "").group_by("text", maintain_order=True).len()
+    labels = clustered(encode(distinct["text"].to_list()), distinct["len"].to_numpy().astype(np.int64))
+    label = seen.join(distinct.with_columns(label=labels), on="text", how="left", maintain_order="left")
+    return label["label"].fill_null(-1).to_numpy()
 
 
 def own_share(labels: NDArray[np.int32], own: NDArray[np.bool_]) -> float:
