@@ -1,5 +1,6 @@
 """Schedules and automations: what `hydrascope deploy` and `hydrascope serve` set up on a Prefect server."""
 
+import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ SILENCE = timedelta(minutes=10)  # a run says every three minutes that it lives
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
 UNHEARD = "Its process has not been heard of; the same run again resumes at the stage it was in."
 ALIVE = "prefect.flow-run.heartbeat"
-# Counts and ids only: payloads are kept by the server for months.
+# Counts and ids only: the server keeps payloads, and whoever is called may.
 PAYLOAD = """{
   "campaign": {{ event.payload.campaign | tojson }},
   "accounts": {{ event.payload.accounts }},
@@ -116,6 +117,7 @@ def serve(plan: Plan, limit: int = 1) -> None:
 
     The schedules go on while nobody serves them: what was due meanwhile is late, and caught up.
     """
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop'")  # prefect 3.8.8, when told to end
     automate(plan.webhook)
     made = deployments(plan)
     serve_deployments(*made, limit=limit, pause_on_shutdown=False, print_starting_message=False)
