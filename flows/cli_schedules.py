@@ -166,17 +166,10 @@ def _plan(
         raise InputError(
             f"{command} needs a Prefect server: run `prefect server start` and set PREFECT_API_URL"
         )
-    from prefect.schedules import Cron
-
     from flows.deploy import Plan
 
-    nightly = nightly or Plan.nightly
-    try:
-        Cron(nightly)
-    except ValueError:
-        raise InputError(f"--nightly {nightly}: expected a cron line such as {Plan.nightly}") from None
     place = log if "://" in log else str(Path(log).absolute())
     return Plan(
         log=place, output=output.absolute(), name=name, settings=settings,
-        nightly=nightly, zone=zone, webhook=webhook,
+        nightly=nightly or Plan.nightly, zone=zone, webhook=webhook,
     )  # fmt: skip

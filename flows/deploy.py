@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from flows.artifacts import REPORTED
 from flows.detect import detect
+from flows.errors import InputError
 from flows.server import QUIET
 from flows.settings import DetectSettings
 from flows.upkeep import clean_up, refit
@@ -56,6 +57,15 @@ class Plan:
     weekly: str = "0 1 * * 0"
     cleaning: str = "0 5 * * *"
     webhook: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a cron line that is none."""
+        try:
+            Cron(self.nightly)
+        except ValueError:
+            raise InputError(
+                f"--nightly {self.nightly}: expected a cron line such as {Plan.nightly}"
+            ) from None
 
 
 def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:

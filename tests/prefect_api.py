@@ -23,8 +23,10 @@ def until(found: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def latest_run(flow: str = "detect") -> dict[str, Any]:
-    runs = ask("/flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="START_TIME_DESC", limit=1)
-    return dict(runs[0])
+    """Return the run that began last, whatever else is scheduled."""
+    begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+    which = {"flows": {"name": {"any_": [flow]}}, "flow_runs": begun}
+    return dict(ask("/flow_runs/filter", **which, sort="START_TIME_DESC", limit=1)[0])
 
 
 def tasks_of(run: dict[str, Any]) -> list[dict[str, Any]]:

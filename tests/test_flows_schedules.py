@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flows.server import QUIET
 from tests.prefect_api import ask, until
 from tests.tiny import START, rows, write
 
@@ -105,6 +106,7 @@ def test_the_file_of_schedules_says_the_same_as_the_command(tmp_path: Path, pref
     assert {d["global_concurrency_limit"]["limit"] for d in found} == {1}
     assert {d["concurrency_options"]["collision_strategy"] for d in found} == {"ENQUEUE"}
     assert {d["parameters"].get("output") for d in found} == {str(tmp_path)}
+    assert [d["job_variables"]["env"] for d in found] == [QUIET] * 3
 
 
 @pytest.mark.usefixtures("prefect_api")
