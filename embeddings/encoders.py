@@ -46,8 +46,10 @@ class EncoderSettings:
     backend: Literal["torch", "onnx", "openvino"] = Field(
         default="torch", description="What runs a transformer; the other two are optional installs."
     )
-    batch_tokens: int = Field(
-        default=8192, ge=64, description="Tokens in a batch, padding included; less needs less memory."
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=64,
+        description="Tokens in a batch, padding included; none: 1,024 on a CPU and 16,384 on a GPU.",
     )
     prompt_name: str | None = Field(
         default=None, description="Prompt of the model to put before each text, such as clustering."

@@ -1,8 +1,8 @@
 """The default encoder, fitted on the prompts themselves: latent semantic analysis as vectors of tokens.
 
 Deerwester et al. 1990: truncated singular value decomposition of the TF-IDF matrix of texts and tokens. A
-token's vector is its direction there times its idf, and a text's the sum of its tokens', so the model is a
-bag of static vectors and a sentence-transformers `StaticEmbedding` holds it.
+text's vector is the sum of its tokens', so the model is a bag of static vectors and a sentence-transformers
+`StaticEmbedding` holds it. How the tokens' vectors are weighed was chosen by benchmarks/encoders.
 """
 
 import json
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _FAINT = 1e-3  # length of the vectors of unknown words and slots: they speak only where nothing else does
 _OVERSAMPLE = 16
 _IDF_FLOOR = 0.1  # so that a word that all texts have keeps a vector
+_LENGTH = 0.5  # power of a token's length that is kept
 _OWN = 1e-6  # size of the entries that tell apart tokens which the decomposition leaves at zero
 _MODULES = [
     {
@@ -120,16 +121,16 @@ def fit_weights(
 
 
 def directions(matrix: sparse.csr_array, dimension: int, seed: int) -> Vectors:
-    """Return (tokens, d) unit vectors from the decomposition of a (texts, tokens) matrix.
+    """Return (tokens, d) vectors from the decomposition of a (texts, tokens) matrix.
 
     The first component is what all texts have in common and is left out (Mu & Viswanath 2018). The others
-    are scaled by their singular values, and a token is its direction alone: how much it counts says its
-    idf, where plain LSA makes a rare word faint however much it tells.
+    are scaled by their singular values, and a token's length by a power: at 1, as in plain LSA, a rare word
+    is faint however much it tells, and at 0 the fixed words of a template drown in those of its slots.
     """
     vectors = right_vectors(matrix, dimension + 1, seed)[:, 1:]
     vectors *= np.linalg.norm(matrix @ vectors, axis=0)
     vectors += _OWN * np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) ** (1 - _LENGTH)
 
 
 def bag_of(tokens: Tokens, n_tokens: int) -> sparse.csr_array:

@@ -24,7 +24,9 @@ Ints = NDArray[np.int64]
 Progress = Callable[[int], None] | None
 _BLOCK_CHARACTERS = 8_000_000  # text tokenised and sorted at a time: bounds memory
 _LONGEST_TOKEN = 16  # characters of a text kept for each token that the model reads
-_SHARES = 8  # batches that each of several devices gets at a time
+_LONGEST_TEXT = 8192  # tokens, for a model that names no limit
+_BATCH_TOKENS = {True: 1024, False: 16_384}  # on a CPU, whose caches hold little, and elsewhere
+_SHARES = 32  # batches that each of several devices gets at a time
 _PROBES = ["one text", "another, rather longer text"]
 
 
@@ -36,9 +38,9 @@ class TransformerEncoder:
         self._prompt = models.prompt_text(folder, settings.prompt_name)
         self._devices = devices(settings.device)
         self._model = load_model(folder, settings, self._devices[0])
-        self._batch_tokens = settings.batch_tokens
+        self._batch_tokens = settings.batch_tokens or _BATCH_TOKENS["cpu" in self._devices]
         limit = self._model.max_seq_length
-        self._limit = int(limit) if limit and limit < 1_000_000 else settings.batch_tokens
+        self._limit = int(limit) if limit and limit < 1_000_000 else _LONGEST_TEXT
         self._pads = not self._prompt and _only_pads(self._model)
         self._pool: Any = None
         self._lock = Lock()

@@ -86,7 +86,7 @@ def test_ids_by_pieces_are_those_of_the_whole_text():
 
 
 def test_threads_may_share_a_tokenizer():
-    texts = [f"{a}{b} how{c}" for a in "abcdefgh" for b in "ijklmnop" for c in range(40)]
+    texts = [f"{a}{b} how{c}" for a in "abcdefgh" for b in "ijklmnop" for c in range(400)]
     plain = Words(tokenizer_of(["[UNK]", "<*>", "how", *"abcdefghijklmnop0123456789"]))
     shared = Words(plain.tokenizer)
     parts = [texts[i::16] for i in range(16)]

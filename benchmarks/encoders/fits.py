@@ -38,16 +38,15 @@ def plain(power: float) -> Fit:
     return fit
 
 
-def all_components(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
-    """Directions of tokens with the component that all texts share."""
+def by_direction(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
+    """Scale by singular values, first left out, and give every token its direction alone, times idf."""
     bag = bag_of(tokens, n_tokens)
     idf = inverse_frequency(bag)
     part = tf_idf(bag[:SVD_TEXTS], idf)
-    vectors = right_vectors(part, dimension, seed)
+    vectors = right_vectors(part, dimension + 1, seed)[:, 1:]
     vectors *= np.linalg.norm(part @ vectors, axis=0)
-    return (idf[:, None] * vectors / np.maximum(np.linalg.norm(vectors, axis=1), 1e-6)[:, None]).astype(
-        np.float32
-    )
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return (idf[:, None] * vectors / lengths).astype(np.float32)
 
 
 def no_idf(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
@@ -103,8 +102,8 @@ def ppmi(tokens: Tokens, n_tokens: int, dimension: int, seed: int) -> Vectors:
 
 
 FITS: dict[str, Fit] = {
-    "kept: directions of TF-IDF + SVD, first left out": kept,
-    "directions of TF-IDF + SVD, all": all_components,
+    "kept: TF-IDF + SVD, first left out, lengths by root": kept,
+    "… lengths all the same": by_direction,
     "TF-IDF + SVD (plain LSA)": plain(0.0),
     "TF-IDF + SVD, times σ": plain(1.0),
     "TF-IDF + SVD, whitened": plain(-1.0),
