@@ -21,7 +21,7 @@ def main() -> None:
     call = arguments()
     OUT.mkdir(parents=True, exist_ok=True)
     n_speed, n_slow, n_labelled, accounts = (
-        (20_000, 500, 3000, 500) if call.quick else (315_000, 4000, 20_000, 4000)
+        (20_000, 300, 3000, 300) if call.quick else (315_000, 2000, 10_000, 1500)
     )
     pack = load_pack(call.prompts, n_speed + 50_000)
     texts = written(pack, n_speed, "texts")
