@@ -31,11 +31,14 @@ KINDS = ("length", "language", "metadata", "repeats", "topic", "hours")
 
 def describe(log: Simulated) -> pl.DataFrame:
     """One row an account: kind, rows, and columns named <kind of trait>:<trait>."""
-    rows = log.traffic.with_columns(
+    ordinary = pl.col("kind") == "organic"
+    rows = log.traffic.with_columns(log.labels["kind"].cast(pl.String))
+    rows = rows.with_columns(
         log.labels["role"].cast(pl.String),
         log.labels["family"].cast(pl.String),
         length=pl.col("prompt").str.len_chars().log1p(),
-        copies=pl.len().over("prompt"),
+        # Of its own kind and of ordinary people: no log but this one has every operator at once.
+        copies=pl.len().over("prompt", "kind") + (ordinary.sum().over("prompt") * ~ordinary),
         own_copies=pl.len().over("prompt", "account_id"),
         hour=pl.col("timestamp").dt.hour(),
         mates=pl.col("account_id").n_unique().over("org_id"),
