@@ -3,9 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 MEMBER = 0.5  # confidence from which an account is called a member
 HALF = 0.5  # of a campaign's accounts that one report must hold
@@ -147,18 +145,6 @@ def _ranking(listed: pl.DataFrame, truth: pl.DataFrame) -> float:
     best = listed.group_by("account_id").agg(pl.col("confidence").max())
     ranked = truth.join(best, on="account_id", how="full", coalesce=True)
     true = ranked["kind"].str.starts_with("campaign:").fill_null(False).to_numpy()
-    return average_precision(true, ranked["confidence"].fill_null(0.0).to_numpy())
+    from sklearn.metrics import average_precision_score
 
-
-def average_precision(true: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    """Return the average precision of a ranking, ties taken together; 0.0 when nothing is true.
-
-    true, score (n,). The sum over distinct scores of precision times the gain in recall.
-    """
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(true[order])
-    if not len(hits) or not hits[-1]:
-        return 0.0
-    last = np.r_[np.diff(score[order]) != 0, True]
-    precision, recall = hits[last] / (np.flatnonzero(last) + 1), hits[last] / hits[-1]
-    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
+    return float(average_precision_score(true, ranked["confidence"].fill_null(0.0).to_numpy()))

@@ -1,9 +1,7 @@
-import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import average_precision_score
 
-from campaigns.evaluate import average_precision, evaluate
+from campaigns.evaluate import evaluate
 
 
 def frames(reports: dict[str, list[str]], reported: bool = True, confidence: float = 0.9):
@@ -67,12 +65,6 @@ def test_what_is_not_reported_or_below_one_half_does_not_count():
 def test_an_empty_run_on_a_null_log_scores_nothing():
     score = evaluate(*frames({}), truth(d=3, organic=5))
     assert (score.n_reports, score.n_false, score.recall, score.average_precision) == (0, 0, None, None)
-
-
-def test_average_precision_agrees_with_scikit_learn():
-    rng = np.random.default_rng(0)
-    true, score = rng.random(500) < 0.1, rng.integers(0, 20, 500) / 20
-    assert average_precision(true, score) == pytest.approx(average_precision_score(true, score))
 
 
 def test_a_truth_without_kinds_is_refused():

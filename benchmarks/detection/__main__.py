@@ -2,14 +2,18 @@
 
 import argparse
 import logging
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from itertools import chain, repeat
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from benchmarks.detection.logs import grid, planned
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import OURS, mmd_protocol, run_log, save
+from benchmarks.detection.score import OURS, first_seen, mmd_protocol, run_log, save
 from benchmarks.detection.tables import text
 
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
@@ -22,9 +26,11 @@ def main() -> None:
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
     parser.add_argument("--split", choices=("tuning", "heldout"), default="tuning")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--logs", type=int, help="no more than this many logs of each kind")
+    parser.add_argument("--logs", type=int, help="no more than this many logs with campaigns")
     parser.add_argument("--nulls", type=int, default=2, help="logs a seed without a campaign; 200 for a rate")
     parser.add_argument("--grid", help="a campaign by accounts and requests, for the smallest that is found")
+    parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
+    parser.add_argument("--jobs", type=int, default=1, help="logs at a time; seconds are for one at a time")
     parser.add_argument("--methods", nargs="*", default=[OURS, *RIVALS], choices=[OURS, *RIVALS])
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
@@ -35,16 +41,21 @@ def main() -> None:
     pack = pl.read_parquet(call.prompts) if call.prompts else None
     plan = planned(call.split, call.quick, call.seeds, call.nulls)
     plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
-    kinds = [[x for x in plan if x.kind == kind][: call.logs] for kind in ("campaigns", "null")]
-    records = []
-    for log in kinds[0] + kinds[1]:
-        records += run_log(log, pack, call.methods)
-        done = [r for r in records if r["log"] == log.name]
-        words = [f"{r['method']} {r['score']['n_found']} found, {r['score']['n_false']} false" for r in done]
-        print(f"{log.name}: " + "; ".join(words), flush=True)
-        save(records, call.output / "records.jsonl")
-    protocol = mmd_protocol(pack, kinds[0][0]) if "MMD windows" in call.methods else {}
-    tables = text(records, protocol)
+    played = [x for x in plan if x.kind == "campaigns"][: call.logs]
+    logs = played + [x for x in plan if x.kind == "null"]
+    records: list[dict[str, Any]] = []
+    # spawn: the threads of polars and FAISS do not survive a fork
+    with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn")) as pool:
+        for log, done in zip(logs, pool.map(run_log, logs, repeat(pack), repeat(call.methods)), strict=True):
+            records += done
+            scores = [(one["method"], one["score"]) for one in done]
+            words = [f"{method} {said['n_found']} found, {said['n_false']} false" for method, said in scores]
+            print(f"{log.name}: " + "; ".join(words), flush=True)
+            save(records, call.output / "records.jsonl")
+        declared = [log for log in played if log.strength == "declared"] if call.days else []
+        days = list(chain.from_iterable(pool.map(first_seen, declared, repeat(pack))))
+    protocol = mmd_protocol(pack, played[0]) if played and "MMD windows" in call.methods else {}
+    tables = text(records, days, protocol)
     (call.output / "tables.md").write_text(tables)
     print("\n" + tables)
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from campaigns.simulation.library import DECOYS, SCENARIOS
-from campaigns.simulation.presets import names
+from campaigns.simulation.presets import PRESETS, names
 from campaigns.simulation.scenario import Scenario
 from campaigns.simulation.simulate import SimulationSettings
 
 # What a campaign's strength is scaled by: accounts, requests an account and day.
 STRENGTHS = {"weak": (0.5, 0.5), "declared": (1.0, 1.0), "strong": (1.5, 2.0)}
+AS_DECLARED = (1.0, 1.0)  # a null log, the realistic log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Log:
 
 def scaled(scenario: Scenario, strength: str) -> Scenario:
     """Return a scenario with more or fewer accounts and requests."""
-    accounts, rate = STRENGTHS[strength]
+    accounts, rate = STRENGTHS.get(strength, AS_DECLARED)
     return replace(
         scenario, accounts=max(int(scenario.accounts * accounts), 4), per_day=scenario.per_day * rate
     )
@@ -37,7 +38,7 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
 def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
     """List the logs of a split: every campaign at every strength, four a log, four look-alikes; nulls.
 
-    nulls: logs a seed without a campaign.
+    nulls: logs a seed without a campaign. A full plan of the tuning split has the realistic log as well.
     """
     logs = []
     campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
@@ -50,6 +51,9 @@ def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
                 logs.append(
                     _log("campaigns", strength, settings, order[i : i + 4], rng.permutation(decoys)[:4])
                 )
+        if split == "tuning" and not quick:
+            usual = replace(PRESETS["realistic"], seed=seed)
+            logs.append(_log("campaigns", "realistic", usual, usual.campaigns, usual.decoys))
         for i in range(nulls):
             settings = _settings(split, quick, 10_000 + seed * 100 + i)
             logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:4]))

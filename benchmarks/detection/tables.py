@@ -23,8 +23,10 @@ def _crossed(table: dict[str, dict[str, str]], first: str, methods: Sequence[str
     return markdown([{first: k, **{m: row.get(m, "") for m in methods}} for k, row in table.items()])
 
 
-def text(records: Sequence[dict[str, Any]], protocol: dict[str, float]) -> str:
-    """Write the whole result: by method, by campaign, by strength, by look-alike, and the MMD test's own."""
+def text(
+    records: Sequence[dict[str, Any]], days: Sequence[dict[str, Any]], protocol: dict[str, float]
+) -> str:
+    """Write the whole result: by method, campaign, strength and look-alike, days, the MMD test's own."""
     methods = list(dict.fromkeys(r["method"] for r in records))
     parts = [
         "## By method\n\n" + markdown(summary(records)),
@@ -34,6 +36,8 @@ def text(records: Sequence[dict[str, Any]], protocol: dict[str, float]) -> str:
         + _crossed(by_shape(records, lambda r, c: r["strength"]), "strength", methods),
         "## Logs in which a look-alike was reported\n\n" + _crossed(alarms(records), "look-alike", methods),
     ]
+    if days:
+        parts.append("## First day on which hydrascope finds it, and its rows by then\n\n" + markdown(days))
     if protocol:
         parts.append(
             "## Windows of 1,500 flagged by the MMD test, by share of campaign rows\n\n"
