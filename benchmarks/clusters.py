@@ -23,15 +23,20 @@ from typing import Any
 import numpy as np
 
 OUT = Path("bench-out")
-MINIMUM, SAMPLES = 12, 5  # min_cluster_size and min_samples of every method that has them
+SAMPLES = 5  # min_samples of every method that has it
 Labeller = Callable[[np.ndarray], np.ndarray]
+
+
+def minimum(vectors: np.ndarray) -> int:
+    """Return the min_cluster_size of every method that has one: families grow with the prompts at hand."""
+    return max(12, len(vectors) // 4000)
 
 
 def hydrascope(vectors: np.ndarray) -> np.ndarray:
     from embeddings.clusters import ClusterSettings, cluster_vectors
     from embeddings.index import IndexSettings
 
-    settings = ClusterSettings(min_cluster_size=MINIMUM, min_samples=SAMPLES)
+    settings = ClusterSettings(min_cluster_size=minimum(vectors), min_samples=SAMPLES)
     counts = np.ones(len(vectors), dtype=np.int64)
     clusters, neighbours = cluster_vectors(vectors, counts, IndexSettings(), settings, seed=0)
     print(f"recall {neighbours.recall:.3f}, {neighbours.index}", flush=True)
@@ -42,7 +47,7 @@ def plain(vectors: np.ndarray) -> np.ndarray:
     from embeddings.clusters import ClusterSettings, cluster
     from embeddings.index import IndexSettings, nearest
 
-    settings = ClusterSettings(min_cluster_size=MINIMUM, min_samples=SAMPLES)
+    settings = ClusterSettings(min_cluster_size=minimum(vectors), min_samples=SAMPLES)
     return cluster(
         nearest(vectors, IndexSettings(), 0), np.ones(len(vectors), dtype=np.int64), settings
     ).labels
@@ -59,19 +64,20 @@ def umap(vectors: np.ndarray) -> np.ndarray:
     from umap import UMAP
 
     flat = UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine").fit_transform(vectors)
-    return hdbscan.HDBSCAN(MINIMUM, min_samples=SAMPLES).fit_predict(flat)
+    return hdbscan.HDBSCAN(minimum(vectors), min_samples=SAMPLES).fit_predict(flat)
 
 
 def fast_hdbscan(vectors: np.ndarray) -> np.ndarray:
     from fast_hdbscan import HDBSCAN
 
-    return HDBSCAN(min_cluster_size=MINIMUM, min_samples=SAMPLES).fit_predict(vectors.astype(np.float64))
+    method = HDBSCAN(min_cluster_size=minimum(vectors), min_samples=SAMPLES)
+    return method.fit_predict(vectors.astype(np.float64))
 
 
 def hdbscan(vectors: np.ndarray) -> np.ndarray:
     from hdbscan import HDBSCAN
 
-    return HDBSCAN(MINIMUM, min_samples=SAMPLES, core_dist_n_jobs=-1).fit_predict(vectors)
+    return HDBSCAN(minimum(vectors), min_samples=SAMPLES, core_dist_n_jobs=-1).fit_predict(vectors)
 
 
 # The largest size each is tried at: beyond it none ended within its 20 minutes on two cores.

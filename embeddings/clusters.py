@@ -140,7 +140,8 @@ def spanning_tree(neighbours: Neighbours, core: Floats) -> Floats:
     one = np.repeat(np.arange(n, dtype=np.int32), k)[there.ravel()]
     other = neighbours.indices[there]
     apart = np.maximum(np.maximum(core[one], core[other]), neighbours.distances[there])
-    graph = sparse.csr_array((np.maximum(apart, _FLOOR), (one, other)), shape=(n, n))
+    starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    graph = sparse.csr_array((np.maximum(apart, _FLOOR), other, starts), shape=(n, n))
     found = sparse.coo_array(minimum_spanning_tree(graph))
     edges = np.column_stack([*found.coords, found.data])
     edges = np.concatenate([edges, _joins(found, n, 2 * max(1.0, edges[:, 2].max(initial=0)))])

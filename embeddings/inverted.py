@@ -24,6 +24,7 @@ _SAMPLE = 500  # points on which recall is measured
 _TRAINED = 50  # points a list that k-means sees
 _ROUNDS = 6
 _CHUNK = 131_072  # points searched for at a time: bounds memory
+_RANGES = 4  # parts of a chunk whose pairs are sorted at once
 
 
 class Lists(NamedTuple):
@@ -34,9 +35,29 @@ class Lists(NamedTuple):
     members: list[Rows]
 
 
+class _Bits(NamedTuple):
+    """How a pair is packed into a key that sorts as it should: point, quantised distance, member.
+
+    A sort of plain integers is several times faster than one of positions. The distance has what bits are
+    left, 24 and more up to four million points; it decides only between neighbours as near as that.
+    """
+
+    point: int
+    member: int
+
+    @property
+    def distance(self) -> int:
+        return min(63 - self.point - self.member, 30)
+
+
+def _length(n: int) -> int:
+    """Return the bits that numbers below n need."""
+    return max(n - 1, 1).bit_length()
+
+
 def n_lists(n: int) -> int:
-    """Return how many lists n points are kept in: about 2 sqrt(n), a power of two."""
-    return 1 << round(math.log2(2 * math.sqrt(max(n, 1))))
+    """Return how many lists n points are kept in: about sqrt(n), a power of two."""
+    return 1 << round(math.log2(math.sqrt(max(n, 1))))
 
 
 def nearest_in_lists(
@@ -156,12 +177,14 @@ def _search(
 ) -> Rows:
     """Let the points that look at each list meet it, and keep the k best of each point."""
     n = len(vectors)
-    bound = _bounds(vectors, lists, k, pool)
+    largest = max(float(np.einsum("nd,nd->n", vectors, vectors).max()), 1e-30)
+    bound = np.minimum(_bounds(vectors, lists, k, pool), np.float32(4 * largest))
+    bits = _Bits(point=_length(min(n, _CHUNK)), member=_length(n))
     best = np.full((n, k), -1, dtype=np.int32)
     for start in range(0, n, _CHUNK):
         near = _near(vectors[start : start + _CHUNK], lists.centres, width, pool)
-        parts = list(_meetings(vectors, lists.members, near, start, bound, pool))
-        _take(best[start : start + _CHUNK], *(np.concatenate(part) for part in zip(*parts, strict=True)))
+        met = _meetings(vectors, lists.members, near, start, bound, largest, bits, pool)
+        _take(best[start : start + _CHUNK], np.concatenate(list(met)), bits, pool)
         if progress is not None:
             progress(min(start + _CHUNK, n))
     return best
@@ -181,37 +204,59 @@ def _bounds(vectors: Vectors, lists: Lists, k: int, pool: ThreadPoolExecutor) ->
 
 
 def _meetings(
-    vectors: Vectors, members: list[Rows], near: Rows, start: int, bound: Floats, pool: ThreadPoolExecutor
-) -> Iterator[tuple[Ints, Rows]]:
-    """Yield, a list at a time, keys that sort by point and distance, and members, of pairs within bounds."""
+    vectors: Vectors,
+    members: list[Rows],
+    near: Rows,
+    start: int,
+    bound: Floats,
+    largest: float,
+    bits: _Bits,
+    pool: ThreadPoolExecutor,
+) -> Iterator[Ints]:
+    """Yield, a list at a time, the keys of pairs within bounds."""
     width = near.shape[1]
     order = np.argsort(near.ravel(), kind="stable")
     asked = np.split(
         (order // width).astype(np.int32),
         np.cumsum(np.bincount(near.ravel(), minlength=len(members)))[:-1],
     )
+    # One product gives squared distances less the asking point's own square and less its bound.
+    asking = vectors[start : start + len(near)]
+    bound = bound[start : start + len(near)]
+    asking = np.column_stack([asking, np.ones_like(bound), -bound])
+    scale = np.float32((1 << bits.distance) / (6 * largest))
 
-    def meet(number: int) -> tuple[Ints, Rows]:
-        keys, found = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int32)]
-        for at in range(0, len(asked[number]), 4096):
-            rows = asked[number][at : at + 4096]
-            apart = _apart(vectors[rows + start], vectors[members[number]])
-            pairs = np.flatnonzero(apart <= bound[rows + start][:, None])
-            row, column = np.divmod(pairs, apart.shape[1])
-            # A positive float sorts as its bits do; the least a squared distance less a square can be is -4.
-            bits = np.maximum(apart.ravel()[pairs] + 8, 0).view(np.int32)
-            keys.append((rows[row].astype(np.int64) << 32) | bits)
-            found.append(members[number][column])
-        return np.concatenate(keys), np.concatenate(found)
+    def meet(number: int) -> Ints:
+        keys = [np.empty(0, dtype=np.int64)]
+        others = vectors[members[number]]
+        square = np.einsum("nd,nd->n", others, others)
+        others = np.column_stack([-2 * others, square, np.ones_like(square)]).T
+        for at in range(0, len(asked[number]), 2048):
+            rows = asked[number][at : at + 2048]
+            beyond = asking[rows] @ others
+            pairs = np.flatnonzero(beyond <= 0)
+            row, column = np.divmod(pairs, beyond.shape[1])
+            row = rows[row]
+            # A squared distance less a square lies between -1 and 3 times the largest square.
+            key = ((beyond.ravel()[pairs] + bound[row] + np.float32(1.5 * largest)) * scale).astype(np.int64)
+            key <<= bits.member
+            key |= members[number][column]
+            keys.append(key | row.astype(np.int64) << (bits.distance + bits.member))
+        return np.concatenate(keys)
 
     return pool.map(meet, range(len(members)))
 
 
-def _take(best: Rows, keys: Ints, found: Rows) -> None:
-    """Write the first k found of each point into its row."""
-    order = np.argsort(keys)
-    row = keys[order] >> 32
-    first = np.searchsorted(row, np.arange(len(best)))
-    rank = np.arange(len(row)) - first[row]
-    some = rank < best.shape[1]
-    best[row[some], rank[some]] = found[order[some]]
+def _take(best: Rows, keys: Ints, bits: _Bits, pool: ThreadPoolExecutor) -> None:
+    """Write the first k members of each point's keys into its row, a range of points a thread."""
+    shift = bits.distance + bits.member
+
+    def some(first: int, last: int) -> None:
+        mine = np.sort(keys[(keys >= first << shift) & (keys < last << shift)])
+        row = (mine >> shift) - first
+        rank = np.arange(len(row)) - np.searchsorted(row, np.arange(last - first))[row]
+        kept = rank < best.shape[1]
+        best[first + row[kept], rank[kept]] = mine[kept] & ((1 << bits.member) - 1)
+
+    edges = np.linspace(0, len(best), _RANGES + 1).astype(int).tolist()
+    list(pool.map(some, edges[:-1], edges[1:]))
