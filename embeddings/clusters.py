@@ -16,7 +16,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from embeddings.index import IndexSettings, nearest
-from embeddings.neighbours import Neighbours, Vectors, smoothed, unit_rows
+from embeddings.neighbours import Neighbours, smoothed, unit_rows
+from embeddings.vectors import Vectors
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from embeddings import models
 from embeddings.errors import EncoderUnavailable
 from embeddings.static import StaticEncoder, read_static
-from embeddings.tokens import Words
+from embeddings.tokens import words_of_json
 from embeddings.vectors import Vectors
 
 _log = logging.getLogger(__name__)
@@ -85,4 +85,4 @@ def _static(folder: Path, settings: EncoderSettings) -> StaticEncoder:
     prompt = models.prompt_text(folder, settings.prompt_name)
     tokenizer, weights = read_static(folder)
     identity = models.digest(folder, prompt, settings.truncate_dim)
-    return StaticEncoder(identity, Words(tokenizer), weights[:, : settings.truncate_dim], prompt)
+    return StaticEncoder(identity, words_of_json(tokenizer), weights[:, : settings.truncate_dim], prompt)

@@ -20,11 +20,10 @@ from pydantic.dataclasses import dataclass
 from safetensors.numpy import save_file
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-from tokenizers import Tokenizer
 
 from embeddings import models
-from embeddings.tokens import Tokens, Words, cut
-from embeddings.vectors import Vectors, unknown_vector
+from embeddings.tokens import Pieces, Tokens, cut, words_of_json
+from embeddings.vectors import Vectors, product, unknown_vector
 from embeddings.vocabulary import tokenizer_of, vocabulary, words_of
 
 _log = logging.getLogger(__name__)
@@ -82,9 +81,12 @@ def fit_encoder(
     chosen = _sample(len(texts), settings.max_texts, seed)
     kept = [texts[i][: settings.max_characters] for i in chosen]
     often = np.ones(len(kept)) if counts is None else 1 + np.log(np.maximum(counts, 1))[chosen]
-    words = Words(Tokenizer.from_str(read_with(kept, settings)))
-    weights = fit_weights(words.tokens(kept), often, words.tokenizer.get_vocab_size(), settings, seed)
-    write_encoder(folder, words.tokenizer, weights)
+    pieces = cut(kept)
+    tokenizer = read_with(pieces, settings)
+    words = words_of_json(tokenizer)
+    tokens = words.of_pieces(pieces)
+    weights = fit_weights(tokens, often, words.tokenizer.get_vocab_size(), settings, seed)
+    write_encoder(folder, tokenizer, weights)
     identity = models.digest(folder, "", None)
     seconds = perf_counter() - start
     _log.info("encoder fitted on %d texts, %d tokens, %.1f s", len(kept), len(weights), seconds)
@@ -98,9 +100,8 @@ def _sample(n: int, most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
-def read_with(texts: Sequence[str], settings: FitSettings) -> str:
-    """Choose the vocabulary of the texts and return the tokenizer that reads with it, as JSON."""
-    pieces = cut(texts)
+def read_with(pieces: Pieces, settings: FitSettings) -> str:
+    """Choose the vocabulary of texts that are cut and return the tokenizer that reads with it, as JSON."""
     words = words_of(pieces.distinct, np.bincount(pieces.of, minlength=len(pieces.distinct)))
     tokens = vocabulary(words, settings.words, settings.pieces, settings.min_count)
     return tokenizer_of(tokens).to_str()
@@ -168,10 +169,10 @@ def right_vectors(matrix: sparse.csr_array, k: int, seed: int, rounds: int = 3) 
     back = sparse.csr_array(matrix.T)
     start = np.random.default_rng(seed).standard_normal((matrix.shape[0], k + _OVERSAMPLE), dtype=np.float32)
     with threadpool_limits(1, user_api="blas"):  # sums in one order, whatever the number of cores
-        basis = _orthonormal(back @ start)
+        basis = _orthonormal(product(back, start))
         for _ in range(rounds):
-            basis = _orthonormal(back @ (matrix @ basis))
-        image = matrix @ basis
+            basis = _orthonormal(product(back, product(matrix, basis)))
+        image = product(matrix, basis)
         values, turn = np.linalg.eigh((image.T @ image).astype(np.float64))
         vectors = basis @ turn[:, ::-1][:, :k].astype(np.float32)
     found = np.zeros((matrix.shape[1], k), dtype=np.float32)
@@ -193,7 +194,7 @@ def _orthonormal(columns: NDArray[np.float32]) -> NDArray[np.float32]:
     return columns
 
 
-def write_encoder(folder: Path, tokenizer: Tokenizer, weights: Vectors) -> None:
+def write_encoder(folder: Path, tokenizer: str, weights: Vectors) -> None:
     """Write a SentenceTransformer folder beside its place and rename it there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -203,7 +204,7 @@ def write_encoder(folder: Path, tokenizer: Tokenizer, weights: Vectors) -> None:
         _json(made / "modules.json", _MODULES)
         _json(made / "config_sentence_transformers.json", _CONFIG)
         _json(made / "1_Normalize" / "config.json", _NORMALIZE)
-        tokenizer.save(str(made / "tokenizer.json"))
+        (made / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
         save_file({"embedding.weight": np.ascontiguousarray(weights)}, made / "model.safetensors")
         if folder.exists():
             shutil.rmtree(folder)

@@ -13,7 +13,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from embeddings.inverted import nearest_in_lists, sample_rows
-from embeddings.neighbours import Neighbours, Vectors, tidy
+from embeddings.neighbours import Neighbours, tidy
+from embeddings.vectors import Vectors
 
 _EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from embeddings.neighbours import Vectors
+from embeddings.vectors import Vectors
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.int32]

@@ -1,16 +1,13 @@
 """What a neighbour search returns, and what is done to it before clustering."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-Vectors = NDArray[np.float32]
-_BLOCK = 4096  # rows gathered at a time: what a core's cache holds
+from embeddings.vectors import Vectors, in_threads, product
+
 _SMOOTHED = 32  # dimensions in which vectors are smoothed: as good as all of them, and four times faster
 
 
@@ -48,16 +45,16 @@ def tidy(
     indices = np.full((n, k), -1, dtype=np.int32)
     distances = np.full((n, k), np.inf, dtype=np.float32)
 
-    def block(start: int) -> None:
-        near = found[start : start + _BLOCK].astype(np.int64)
-        rows = slice(start, start + len(near))
+    def block(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        near = found[rows].astype(np.int64)
         apart = _gaps(vectors, start, near)
-        apart[(near == np.arange(start, start + len(near))[:, None]) | (near < 0)] = np.inf
+        apart[(near == np.arange(start, stop)[:, None]) | (near < 0)] = np.inf
         order = np.lexsort((near, apart), axis=1)[:, :k]  # ties by number: the same order on any machine
         distances[rows, : order.shape[1]] = np.take_along_axis(apart, order, axis=1)
         indices[rows, : order.shape[1]] = np.take_along_axis(near, order, axis=1)
 
-    _in_threads(block, n)
+    in_threads(block, n)
     indices[np.isinf(distances)] = -1
     return indices, distances
 
@@ -71,12 +68,6 @@ def _gaps(vectors: Vectors, start: int, near: NDArray[np.int64]) -> Vectors:
         difference -= own
         gaps[:, at] = np.einsum("nd,nd->n", difference, difference)
     return np.sqrt(gaps)
-
-
-def _in_threads(block: Callable[[int], None], n: int) -> None:
-    """Call `block` with the first row of every block of n rows."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(block, range(0, n, _BLOCK)))
 
 
 def smoothed(vectors: Vectors, neighbours: Neighbours, counts: NDArray[np.int64], rounds: int) -> Neighbours:
@@ -94,19 +85,8 @@ def smoothed(vectors: Vectors, neighbours: Neighbours, counts: NDArray[np.int64]
     graph = sparse.csr_array(graph, dtype=np.float32)
     vectors = _principal(vectors, _SMOOTHED)
     for _ in range(rounds):
-        vectors = unit_rows(_product(graph, vectors))
+        vectors = unit_rows(product(graph, vectors))
     return Neighbours(*remeasured(vectors, neighbours.indices), neighbours.recall, neighbours.index)
-
-
-def _product(graph: sparse.csr_array, vectors: Vectors) -> Vectors:
-    """Return graph @ vectors, blocks of rows in threads."""
-    product = np.empty_like(vectors)
-
-    def block(start: int) -> None:
-        product[start : start + _BLOCK] = graph[start : start + _BLOCK] @ vectors
-
-    _in_threads(block, len(vectors))
-    return product
 
 
 def fuzzy_union(neighbours: Neighbours) -> sparse.csr_array:
@@ -132,16 +112,16 @@ def remeasured(vectors: Vectors, indices: NDArray[np.int32]) -> tuple[NDArray[np
     distances = np.full(indices.shape, np.inf, dtype=np.float32)
     ordered = np.full_like(indices, -1)
 
-    def block(start: int) -> None:
-        near = indices[start : start + _BLOCK].astype(np.int64)
-        rows = slice(start, start + len(near))
+    def block(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        near = indices[rows].astype(np.int64)
         apart = _gaps(vectors, start, near)
         apart[near < 0] = np.inf
         order = np.argsort(apart, axis=1, kind="stable")
         distances[rows] = np.take_along_axis(apart, order, axis=1)
         ordered[rows] = np.take_along_axis(near, order, axis=1)
 
-    _in_threads(block, len(indices))
+    in_threads(block, len(indices))
     return ordered, distances
 
 

@@ -5,21 +5,17 @@ the tokenizer's own, the sum is one sparse product. `SentenceTransformer(folder)
 vectors, only slower, except that it leaves a text without tokens at zero.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 from scipy import sparse
-from tokenizers import Tokenizer
 
-from embeddings.tokens import Tokens, Words
-from embeddings.vectors import Vectors, finish
+from embeddings.tokens import Words
+from embeddings.vectors import Vectors, finish, product
 
 _BLOCK_CHARACTERS = 16_000_000  # text tokenised at a time: bounds memory whatever the size of the log
-_BLOCK_ROWS = 4096  # rows a thread sums at a time
 
 
 class StaticEncoder:
@@ -41,29 +37,15 @@ class StaticEncoder:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start, stop in blocks(texts, _BLOCK_CHARACTERS):
             part = [self._prompt + text for text in texts[start:stop]] if self._prompt else texts[start:stop]
-            self._sum(self._words.tokens(part), vectors[start:stop])
+            ids, starts = self._words.tokens(part)
+            bag = (np.ones(len(ids), dtype=np.float32), ids, starts)
+            shape = (stop - start, len(self._weights))
+            product(sparse.csr_array(bag, shape=shape), self._weights, out=vectors[start:stop])
             if progress is not None:
                 progress(stop)
         vectors, lost = finish(vectors)
         self.n_unknown += lost
         return vectors
-
-    def _sum(self, tokens: Tokens, out: Vectors) -> None:
-        """Add up the vectors of each text's tokens into `out` (n, d)."""
-        ids, starts = tokens
-        n_tokens = len(self._weights)
-
-        def rows(first: int) -> None:
-            last = min(first + _BLOCK_ROWS, len(out))
-            low, high = starts[first], starts[last]
-            ones = np.ones(high - low, dtype=np.float32)
-            bag = sparse.csr_array(
-                (ones, ids[low:high], starts[first : last + 1] - low), shape=(last - first, n_tokens)
-            )
-            out[first:last] = bag @ self._weights
-
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(rows, range(0, len(out), _BLOCK_ROWS)))
 
 
 def blocks(texts: Sequence[str], characters: int) -> Iterator[tuple[int, int]]:
@@ -78,9 +60,9 @@ def blocks(texts: Sequence[str], characters: int) -> Iterator[tuple[int, int]]:
         yield start, len(texts)
 
 
-def read_static(folder: Path) -> tuple[Tokenizer, Vectors]:
-    """Read the tokenizer and the (tokens, d) vectors of a StaticEmbedding or model2vec folder."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+def read_static(folder: Path) -> tuple[str, Vectors]:
+    """Read the tokenizer's JSON and the (tokens, d) vectors of a StaticEmbedding or model2vec folder."""
+    tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
     stored = load_file(folder / "model.safetensors")
     if "embedding.weight" in stored:
         return tokenizer, stored["embedding.weight"].astype(np.float32)

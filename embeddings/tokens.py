@@ -5,6 +5,7 @@ row. Prompts repeat their pieces: 315,000 prompts have ten million and half a mi
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple
@@ -96,6 +97,15 @@ class Words:
         self._starts = np.concatenate([self._starts, found.starts[1:] + self._starts[-1]])
         self._ids = np.concatenate([self._ids, found.ids])
         return np.fromiter(map(self._number.__getitem__, pieces), dtype=np.int64, count=len(pieces))
+
+
+@lru_cache(maxsize=1)
+def words_of_json(tokenizer: str) -> Words:
+    """Return the `Words` of a tokenizer's JSON: the same as long as no other is asked for.
+
+    An encoder that is loaded where it was fitted finds the pieces of its texts looked at already.
+    """
+    return Words(Tokenizer.from_str(tokenizer))
 
 
 def _plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:

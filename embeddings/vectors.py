@@ -1,9 +1,15 @@
-"""What every encoder returns: rows of length one, with a defined row where a text has no known token."""
+"""Rows of length one, which every encoder returns, and work on rows in threads."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Vectors = NDArray[np.float32]
+_BLOCK = 4096  # rows at a time: what a core's cache holds
 
 
 def unknown_vector(dimension: int) -> Vectors:
@@ -27,3 +33,20 @@ def finish(vectors: Vectors) -> tuple[Vectors, int]:
 def unknown_rows(vectors: Vectors) -> NDArray[np.bool_]:
     """Return (n,) which rows of (n, d) are the unknown vector."""
     return np.abs(vectors - unknown_vector(vectors.shape[1])).max(axis=1, initial=0) < 1e-6
+
+
+def in_threads(block: Callable[[int, int], None], n: int) -> None:
+    """Call `block` with the first row and the end of every block of n rows."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda start: block(start, min(start + _BLOCK, n)), range(0, n, _BLOCK)))
+
+
+def product(matrix: sparse.csr_array, vectors: Vectors, out: Vectors | None = None) -> Vectors:
+    """Return a sparse (n, m) times a dense (m, d): float32, the same bits for any number of threads."""
+    product = np.empty((matrix.shape[0], vectors.shape[1]), dtype=np.float32) if out is None else out
+
+    def block(start: int, stop: int) -> None:
+        product[start:stop] = matrix[start:stop] @ vectors
+
+    in_threads(block, len(product))
+    return product

@@ -6,13 +6,12 @@ continuation mark, so that a piece has one vector wherever it stands). That is a
 are read: there a "word" is a whole clause, and its frequent n-grams are the pieces.
 """
 
-from collections import Counter
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
+Ints = NDArray[np.int64]
 UNKNOWN = "[UNK]"
 SLOT = "<*>"  # stands for what a view left out; it is no word of the text
 LONGEST = 24  # characters read as one word: bounds the work on a megabyte without a blank
@@ -37,12 +36,19 @@ def vocabulary(words: pl.DataFrame, size: int, n_pieces: int, min_count: int) ->
     tokens = dict.fromkeys([UNKNOWN, SLOT])
     tokens.update(dict.fromkeys(frequent["word"].to_list()))
     tokens.update(dict.fromkeys(_pieces(rest, n_pieces, min_count)))
-    characters = Counter[str]()
-    for word, count in words.iter_rows():
-        for character in word:
-            characters[character] += count
-    tokens.update(dict.fromkeys(c for c, count in sorted(characters.items()) if count >= min_count))
+    characters, weight, _left = _characters(words)
+    found, at = np.unique(characters, return_inverse=True)
+    tokens.update(dict.fromkeys(map(chr, found[np.bincount(at, weights=weight) >= min_count])))
     return list(tokens)
+
+
+def _characters(words: pl.DataFrame) -> tuple[Ints, Ints, Ints]:
+    """Return the code points of words in a row, how often each is used, and how many end its word."""
+    text = "".join(words["word"].to_list())
+    lengths = words["word"].str.len_chars().to_numpy().astype(np.int64)
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(codes))
+    return codes, np.repeat(words["count"].to_numpy(), lengths), left
 
 
 def _pieces(rest: pl.DataFrame, n_pieces: int, min_count: int) -> list[str]:
@@ -50,11 +56,7 @@ def _pieces(rest: pl.DataFrame, n_pieces: int, min_count: int) -> list[str]:
 
     An n-gram is numbered by its first n-1 characters, numbered in the round before, and its last.
     """
-    text = "".join(rest["word"].to_list())
-    characters = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
-    lengths = rest["word"].str.len_chars().to_numpy().astype(np.int64)
-    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(characters))  # characters to the word's end
-    weight = np.repeat(rest["count"].to_numpy(), lengths)
+    characters, weight, left = _characters(rest)
     number, at = characters, np.arange(len(characters))
     grams: list[tuple[int, str]] = []
     for n in _GRAMS:
@@ -65,7 +67,8 @@ def _pieces(rest: pl.DataFrame, n_pieces: int, min_count: int) -> list[str]:
         count = np.bincount(number, weights=weight[at], minlength=len(first)).astype(np.int64)
         best = np.argsort(-count, kind="stable")[:n_pieces]
         for i in best[count[best] >= min_count]:
-            grams.append((int(count[i]) * (n - 1), text[at[first[i]] : at[first[i]] + n]))
+            gram = characters[at[first[i]] : at[first[i]] + n]
+            grams.append((int(count[i]) * (n - 1), "".join(map(chr, gram))))
     return [gram for _score, gram in sorted(grams, key=lambda gram: (-gram[0], gram[1]))[:n_pieces]]
 
 

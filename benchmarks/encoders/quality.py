@@ -7,7 +7,6 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from benchmarks.encoders.fits import FITS
 from benchmarks.encoders.texts import publish, table
@@ -18,7 +17,7 @@ from embeddings.encoders import EncoderSettings, load_encoder
 from embeddings.fit import FitSettings, fit_encoder, read_with
 from embeddings.index import IndexSettings
 from embeddings.static import StaticEncoder
-from embeddings.tokens import Words
+from embeddings.tokens import cut, words_of_json
 from embeddings.vectors import Vectors, finish
 from embeddings.views import View, ViewSettings, view_texts
 
@@ -102,7 +101,7 @@ HEAD = ["agreement, tuning", "held out", "AMI, tuning", "held out", "noise, tuni
 def compare_fits(frame: pl.DataFrame) -> None:
     """Compare ways to fit the default encoder, with one vocabulary and at one dimension."""
     texts = frame["prompt"].to_list()
-    words = Words(Tokenizer.from_str(read_with(texts, FitSettings())))
+    words = words_of_json(read_with(cut(texts), FitSettings()))
     tokens, n_tokens = words.tokens(texts), words.tokenizer.get_vocab_size()
     lines = []
     for name, fit in FITS.items():
