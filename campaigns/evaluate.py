@@ -142,9 +142,9 @@ def _lookalike(kind: str, size: int, overlap: pl.DataFrame, flagged: pl.DataFram
 
 def _ranking(listed: pl.DataFrame, truth: pl.DataFrame) -> float:
     """Return the average precision of all accounts ranked by their highest confidence."""
+    from sklearn.metrics import average_precision_score
+
     best = listed.group_by("account_id").agg(pl.col("confidence").max())
     ranked = truth.join(best, on="account_id", how="full", coalesce=True)
     true = ranked["kind"].str.starts_with("campaign:").fill_null(False).to_numpy()
-    from sklearn.metrics import average_precision_score
-
     return float(average_precision_score(true, ranked["confidence"].fill_null(0.0).to_numpy()))
