@@ -12,8 +12,10 @@ OPERATOR = (
     256.0,
     np.inf,
 )  # concentrations of accounts fed from one queue: nearly or wholly the crowd's
+OWN_PRIOR = 5.0  # rows of the whole log that a crowd is taken to have beside its own
+MOST_EACH = 2.0  # what one account may add to a log ratio
 LIFE = 0.9  # how sure it is that an account writes within the days it was seen on
-PEOPLE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # a grid for the log's own law of people
+PEOPLE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0)  # a grid for the log's own law of people
 
 
 class Aspect(NamedTuple):
@@ -29,13 +31,20 @@ def smooth(counts: Floats, prior: Floats, strength: float) -> Floats:
     return (counts + strength * prior) / (counts.sum() + strength)
 
 
-def aspect(log: Traffic, rows: Ints, members: Ints, bins: Ints, shares: Floats, crowd: Floats) -> Aspect:
-    """Count the members' rows; bins (n,) int64 by row of the log, shares and crowd (b,) of the bins."""
+def aspect(log: Traffic, rows: Ints, members: Ints, bins: Ints, shares: Floats) -> Aspect:
+    """Count the members' rows; bins (n,) int64 by row of the log, -1 for none, shares (b,) of the bins.
+
+    An account's crowd is all the other members, by linking-half rows: a busy account must not be found to
+    do what the crowd does because it is most of the crowd.
+    """
     place = np.full(log.n_accounts, -1)
     place[members] = np.arange(len(members))
     rows = rows[(place[log.account[rows]] >= 0) & (bins[rows] >= 0)]
     data = cells(place[log.account[rows]], bins[rows], log.held_out[rows], len(members), len(shares))
-    return Aspect(data, crowd[data.bin], shares[data.bin])
+    seen = np.bincount(bins[rows[~log.held_out[rows]]], minlength=len(shares)).astype(float)
+    others = seen[data.bin] - data.seen + OWN_PRIOR * shares[data.bin]
+    crowd = others / (seen.sum() - data.n_seen[data.account] + OWN_PRIOR)
+    return Aspect(data, crowd, shares[data.bin])
 
 
 def hour_shares(log: Traffic, rows: Ints) -> Floats:
@@ -66,6 +75,30 @@ def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
     return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
 
 
+def hours_of_others(log: Traffic, rows: Ints, members: Ints, data: Cells, days: tuple[Ints, Ints]) -> Floats:
+    """Return (c,) the expected share of each cell's hour slot by the rows of all other members.
+
+    rows: the members' rows that may be looked at. The product of the others' days and hours, a row added to
+    each, mostly on the account's own days (m,).
+    """
+    place = np.full(log.n_accounts, -1)
+    place[members] = np.arange(len(members))
+    whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
+    n_days = -(-log.n_slots // 24)
+    by_day = _of_others(whose, day, len(members), n_days)
+    by_hour = _of_others(whose, hour, len(members), 24)
+    alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])
+    by_day *= alive * (LIFE / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - LIFE)
+    return by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
+
+
+def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
+    """Return (m, n) shares of the bins among the rows of all but one account, a row added to each bin."""
+    own = np.bincount(whose * n + bins, minlength=m * n).reshape(m, n)
+    others = own.sum(axis=0) + 1.0 - own
+    return others / others.sum(axis=1, keepdims=True)
+
+
 def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
     """Return (c,) the expected share of each cell's hour slot: shares (slots,), mostly on the account's days.
 
@@ -84,14 +117,16 @@ def log_ratio(view: Aspect, people: float) -> float:
 
     People may be as tight as the concentration `people` and follow either the crowd or the whole log; the
     best of those is taken, so the ratio's expectation under any of them is at most one (a universal
-    inference argument: the numerator is fixed by the linking half).
+    inference argument: the numerator is fixed by the linking half). Each account's ratio is cut off at
+    MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
     """
-    operator = [dirichlet_multinomial(view.data, view.crowd, c).sum() for c in OPERATOR]
     loose = [c for c in PEOPLE if c <= people] or [PEOPLE[0]]
-    innocent = max(
-        dirichlet_multinomial(view.data, base, c).sum() for c in loose for base in (view.crowd, view.log_wide)
-    )
-    return log_mean_exp(np.array(operator)) - float(innocent)
+    people_say = [
+        dirichlet_multinomial(view.data, base, c) for c in loose for base in (view.crowd, view.log_wide)
+    ]
+    innocent = max(people_say, key=lambda by_account: float(by_account.sum()))
+    operator = [dirichlet_multinomial(view.data, view.crowd, c) - innocent for c in OPERATOR]
+    return log_mean_exp(np.array([np.minimum(ratio, MOST_EACH).sum() for ratio in operator]))
 
 
 def tightness(view: Aspect) -> float:

@@ -36,7 +36,7 @@ MODELS: Mapping[Explanation, Model] = {
     ),
     Explanation.AUTOMATION: Model(
         "jobs that customers run by the clock, each customer as much as it needs",
-        frozenset({Signal.EVENNESS}),
+        frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.SERVICE: Model(
         "a metered service that asks on its customers' behalf, round the clock", frozenset({Signal.REPEATS})

@@ -11,6 +11,7 @@ from campaigns.link import LinkSettings, link
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
+TELLING = 20  # linking-half rows below which a template by itself proves nothing
 OURS, OURS_ROWS = 0.5, 5  # the part of a cluster, and its rows, that make it a group's
 
 
@@ -71,7 +72,26 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
     groups = [
         about(log, tuple(names[c] for c in np.flatnonzero(group == g))) for g in np.unique(group[cluster])
     ]
-    return [group for group in groups if len(group.candidates) >= settings.min_accounts]
+    alone = [about(log, (name,)) for name in _drowned(log, groups)]
+    return [group for group in groups + alone if len(group.candidates) >= settings.min_accounts]
+
+
+def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
+    """Return the templates whose accounts are less than half of the group that they were linked into.
+
+    Links run in chains, through whoever serves many: an operator's own template is looked at by itself too.
+    """
+    labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
+    seen = np.flatnonzero(~log.held_out[: len(labels)] & (labels >= 0))
+    rows = np.bincount(labels[seen], minlength=1)
+    pairs = np.unique(labels[seen] * log.n_accounts + log.account[seen])
+    accounts = np.bincount(pairs // log.n_accounts, minlength=1)
+    return [
+        (view, label)
+        for group in groups
+        for view, label in group.clusters
+        if view == "run" and rows[label] >= TELLING and 2 * accounts[label] < len(group.candidates)
+    ]
 
 
 def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
@@ -89,6 +109,32 @@ def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list
         _group(log, (), (profiles == label)[log.account])
         for label in np.flatnonzero(sizes >= settings.min_accounts)
     ]
+
+
+def networks(log: Traffic, settings: LinkSettings) -> Ints:
+    """Return (n,) by row the number of the addresses that the same accounts write from, -1 for none.
+
+    Addresses of enough accounts are linked as clusters of prompts are, by linking-half rows.
+    """
+    if not log.has("ip"):
+        return np.full(len(log.account), -1)
+    codes, shares = log.codes("ip")
+    seen = np.flatnonzero(~log.held_out & (codes >= 0))
+    pairs = np.unique(codes[seen] * log.n_accounts + log.account[seen])
+    accounts = np.bincount(pairs // log.n_accounts, minlength=len(shares))
+    shared = np.flatnonzero(accounts >= settings.min_accounts)
+    place = np.full(len(shares) + 1, -1)  # the last for rows without an address
+    place[shared] = np.arange(len(shared))
+    address = place[codes]
+    seen = np.flatnonzero(~log.held_out & (address >= 0))
+    activity = np.bincount(log.account[~log.held_out], minlength=log.n_accounts)
+    joined = link(log.account[seen], address[seen], activity, len(shared), settings)
+    return np.append(joined, -1)[address]
+
+
+def network_groups(log: Traffic, network: Ints) -> list[Group]:
+    """Return the groups of everyone with a linking-half row in one network; network (n,) by row, or -1."""
+    return [_group(log, (), network == number) for number in np.unique(network[network >= 0])]
 
 
 def gathered(log: Traffic, groups: list[Group], labels: list[Ints]) -> list[Group]:

@@ -23,10 +23,10 @@ from campaigns.evidence.spread import spread
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
 from campaigns.explain import Weighed, weigh
-from campaigns.groups import Group, gathered, linked_groups, profile_groups
+from campaigns.groups import Group, gathered, linked_groups, network_groups, networks, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
-from campaigns.members import grown, parts
+from campaigns.members import NETWORK, grown, parts
 from campaigns.merge import SAME_ACCOUNTS, fold
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
@@ -77,6 +77,8 @@ def judge(
     profiles (m,) int64: the cluster of the account's query profile, -1 for none.
     """
     groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
+    network = networks(log, settings.link)
+    groups += network_groups(log, network)
     law = people(log, topics, seed)
     groups = _distinct(log, groups + gathered(log, groups, list(log.clusters.values())))
     groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
@@ -91,7 +93,7 @@ def judge(
     q_values = e_bh_q_values(log_e)
     order = np.lexsort((-np.array([len(group.members) for group in groups]), -log_e))
     passing = [int(i) for i in order if q_values[i] <= settings.level]
-    first = _campaigns(log, groups, passing, law, topics)
+    first = _campaigns(log, groups, passing, law, topics, network)
     listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
@@ -115,13 +117,13 @@ def judge(
 
 
 def _campaigns(
-    log: Traffic, groups: list[Group], passing: list[int], law: People, topics: Ints
+    log: Traffic, groups: list[Group], passing: list[int], law: People, topics: Ints, network: Ints
 ) -> dict[int, Group]:
     """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
 
     What has grown may turn out to be one: folded, grown, and folded again.
     """
-    labels = {**log.clusters, "topics": topics}
+    labels = {**log.clusters, "topics": topics, NETWORK: network}
     strongest, campaigns = passing, [groups[i] for i in passing]
     for last in (False, True):
         campaigns, home = fold(log, campaigns, topics)

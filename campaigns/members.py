@@ -22,8 +22,9 @@ SHARE_OF_BYSTANDERS = 2.0
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 OURS, OURS_ROWS = 0.3, 5  # a good part, and the rows that make it more than an accident
 OURS_IN_MAIN = 0.1  # least part of a label that holds much of what the members wrote
-TEMPLATES = ("run", "skeleton")  # views of templates, the more exact first
-COVERED = 0.8  # part of the members' work that makes a template the mark of the campaign
+NETWORK = "network"
+MARKS = ("run", "skeleton", NETWORK)  # what can be a campaign's own, the more exact first
+COVERED = 0.8  # part of the members' work that makes a template or a network the mark of the campaign
 COPIES = 1.5  # requests of somebody who tries another's template
 OURS_ACCOUNTS = 0.1  # least part of the members that a label of theirs has
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
@@ -50,19 +51,19 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
 def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
     """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
 
-    labels: clusters by view, and topics, (n,) int64 by row each, -1 for none. A label of which the members
-    wrote a good part, or which holds a good part of what they wrote, is the campaign's; everybody with a row
-    in it is a candidate. Where a template covers the work, topics that others have too are not looked at.
-    What decides is behaviour: the confidence is the probability of taking
-    part, given that the campaign is real.
+    labels: clusters by view, topics, and networks, (n,) int64 by row each, -1 for none. A label of which
+    the members wrote a good part, or which holds a good part of what they wrote, is the campaign's;
+    everybody with a row in it is a candidate. Where a template, or else one network, covers the work, topics
+    that others have too are not looked at. What decides is behaviour: the confidence is the probability of
+    taking part, given that the campaign is real.
     """
     for _ in range(2):
         work = group.member_rows(log)
         inside = np.zeros(len(log.account), dtype=bool)
         inside[work] = True
         found = {view: _theirs(log, group, label) for view, label in labels.items()}
-        exact = [view for view in TEMPLATES if view in found and found[view][work].mean() >= COVERED]
-        for view in exact[:1] or found:
+        exact = [view for view in MARKS if view in found and found[view][work].mean() >= COVERED]
+        for view in exact[:1] or set(found) - {NETWORK}:
             inside |= found[view]
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])

@@ -74,7 +74,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     totals = log.accounts["n_total"].to_numpy().astype(float)
 
     def bound(bins: Ints, of: Floats) -> float:
-        view: Aspect = aspect(log, rows, chosen, bins, of, of)
+        view: Aspect = aspect(log, rows, chosen, bins, of)
         return MARGIN * min(tightness(view), 16.0) if len(view.data.held) else MARGIN
 
     return People(

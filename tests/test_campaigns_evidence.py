@@ -5,8 +5,11 @@ import pytest
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.finding import MOST, log_e_value
 from campaigns.evidence.repeats import question_bank, repeated, repeats
+from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
+from campaigns.evidence.tasks import shared_tasks
 from campaigns.groups import Group
+from campaigns.people import people
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Direction, Status
 from tests.traffic_planted import plant, rows_at
@@ -62,6 +65,31 @@ def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst
     assert constant_total_of(alone).direction is not Direction.FOR
 
 
+def test_jobs_by_the_clock_take_no_turns_however_steady_their_total():
+    jobs = [(f"a{i:02}", 24 * day + (7 * i) % 24, i) for i in range(48) for day in range(7) for _ in range(6)]
+    assert constant_total_of(jobs).direction is not Direction.FOR
+
+
+def test_a_busy_account_is_not_the_crowd_that_it_follows():
+    rng = np.random.default_rng(0)
+    hours = 24 * rng.integers(0, 7, 400) + rng.normal(14, 3.5, 400) % 24
+    busy = [("busy", int(min(hour, 167)), i) for i, hour in enumerate(hours)]
+    others = [(f"a{i % 9}", int(rng.integers(0, 168)), 400 + i) for i in range(19)]
+    people_there = plant(1, [("p", 200, "heavy", "people", range(30))])
+    rows, accounts = (
+        pl.concat([some, more], how="diagonal")
+        for some, more in zip(people_there, rows_at(busy + others), strict=True)
+    )
+    log = traffic(rows.with_columns(request_id=pl.int_range(pl.len()).cast(pl.String)), accounts)
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    alike = log.accounts["account_id"].str.contains("^(busy|a[0-9])$").to_numpy()
+    rows_of = np.flatnonzero(alike[log.account])
+    group = Group(
+        clusters=(), rows=rows_of, candidates=np.flatnonzero(alike), confidence=np.ones(int(alike.sum()))
+    )
+    assert rhythm(log, group, law).direction is not Direction.FOR
+
+
 def constant_total_of(events):
     log = traffic(*rows_at(events))
     return constant_total(log, everybody(log))
@@ -79,10 +107,6 @@ def test_a_hidden_side_costs_a_factor_of_two_and_no_side_decides_alone():
 
 
 def test_the_mean_e_value_over_people_is_at_most_one():
-    from campaigns.evidence.rhythm import rhythm
-    from campaigns.evidence.tasks import shared_tasks
-    from campaigns.people import people
-
     ratios = []
     for seed in range(12):
         log = traffic(*plant(seed, [("p", 300, "heavy", "people", range(30))]))

@@ -1,6 +1,10 @@
 import numpy as np
+import polars as pl
 
+from campaigns.groups import linked_groups, network_groups, networks
 from campaigns.link import LinkSettings, link, overlaps
+from campaigns.traffic import traffic
+from tests.traffic_planted import rows_at
 
 
 def crowd(rng, accounts, clusters, rows):
@@ -47,3 +51,41 @@ def test_two_operators_in_one_popular_topic_stay_apart():
 def test_a_cluster_of_few_accounts_is_in_no_group():
     group = link(np.array([0, 1, 2]), np.array([0, 0, 0]), np.ones(3, dtype=np.int64), 1, LinkSettings())
     assert group.tolist() == [-1]
+
+
+def test_accounts_that_draw_on_the_same_addresses_are_one_network_and_homes_are_none():
+    rng = np.random.default_rng(4)
+    pool = [(f"op{a:02}", f"10.0.0.{ip}") for a in range(12) for ip in rng.integers(0, 3, 30)]
+    office = [(f"office{a}", "10.1.1.1") for a in range(9) for _ in range(12)]
+    homes = [(f"home{a:04}", f"192.168.{a}") for a in range(2_000) for _ in range(6)]
+    named = pool + office + homes
+    rows, accounts = rows_at([(account, i % 160, i) for i, (account, _) in enumerate(named)])
+    log = traffic(rows.with_columns(ip=pl.Series([ip for _, ip in named])), accounts)
+    network = networks(log, LinkSettings())
+    assert [len(set(network[start:end])) for start, end in ((0, 360), (360, 468), (468, None))] == [1, 1, 1]
+    assert network[0] != network[360]
+    assert (network[468:] == -1).all()
+    found = [set(log.accounts["account_id"].gather(g.candidates)) for g in network_groups(log, network)]
+    assert sorted(found, key=len) == [{a for a, _ in office}, {a for a, _ in pool}]
+
+
+def test_a_log_without_addresses_has_no_networks():
+    log = traffic(*rows_at([(f"a{i % 9}", i, i) for i in range(90)]))
+    assert network_groups(log, networks(log, LinkSettings())) == []
+
+
+def test_a_template_that_was_linked_to_a_crowd_is_a_group_by_itself_too():
+    rng = np.random.default_rng(5)
+    events = [(f"op{i % 7}", 1, 2) for i in range(161)]  # account, run, full
+    events += [(f"op{i % 7}", 0, i % 2) for i in range(161)]
+    events += [(f"p{i % 41:02}", 0, rng.integers(0, 2)) for i in range(820)]
+    events += [(f"q{i % 1999:04}", None, None) for i in range(12_000)]
+    rows, accounts = rows_at([(account, i % 160, i) for i, (account, _, _) in enumerate(events)])
+    labels = {
+        f"cluster_{view}": pl.Series([event[k] for event in events], dtype=pl.Int32)
+        for k, view in ((1, "run"), (2, "full"))
+    }
+    log = traffic(rows.with_columns(**labels), accounts)
+    groups = {group.clusters: len(group.candidates) for group in linked_groups(log, LinkSettings())}
+    assert groups[(("run", 1),)] == 7
+    assert max(groups.values()) == 48

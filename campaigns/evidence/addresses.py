@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.aspects import aspect, log_ratio, smooth, tightness
+from campaigns.aspects import aspect, log_ratio, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.people import People
@@ -22,10 +22,8 @@ def shared_addresses(log: Traffic, group: Group, people: People) -> Finding:
     member = group.members
     rows = group.member_rows(log)
     rows = rows[codes[rows] >= 0]
-    seen = rows[~log.held_out[rows]]
-    crowd = smooth(np.bincount(codes[seen], minlength=len(wide)).astype(float), wide, 5.0)
-    view = aspect(log, group.rows, member, codes, wide, crowd)
-    if not len(view.data.held) or not len(seen):
+    view = aspect(log, group.rows, member, codes, wide)
+    if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.ADDRESSES, "no addresses in one of the halves")
     pairs = np.unique(codes[rows] * log.n_accounts + log.account[rows])
     users = np.bincount(pairs // log.n_accounts)

@@ -1,6 +1,6 @@
 """When accounts write: people come back to sessions and hours of their own, a queue has none."""
 
-from campaigns.aspects import Aspect, aspect, hour_shares, lives, log_ratio, tightness, while_alive
+from campaigns.aspects import Aspect, aspect, hours_of_others, lives, log_ratio, tightness, while_alive
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.people import People
@@ -18,10 +18,11 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     """
     member = group.members
     rows = group.member_rows(log)
-    crowd = hour_shares(log, rows[~log.held_out[rows]])
-    view = aspect(log, group.rows, member, log.hour, people.hours, crowd)
-    days = lives(log, rows[~log.held_out[rows]], member)
-    view = Aspect(view.data, while_alive(view.data, days, crowd), while_alive(view.data, days, people.hours))
+    view = aspect(log, group.rows, member, log.hour, people.hours)
+    seen = rows[~log.held_out[rows]]
+    days = lives(log, seen, member)
+    crowd = hours_of_others(log, seen, member, view.data, days)
+    view = Aspect(view.data, crowd, while_alive(view.data, days, people.hours))
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     tight = tightness(view)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.aspects import aspect, log_ratio, smooth, tightness
+from campaigns.aspects import aspect, log_ratio, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.laws import Ints
@@ -19,9 +19,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
     """
     member = group.members
     rows = group.member_rows(log)
-    seen = rows[~log.held_out[rows]]
-    crowd = smooth(np.bincount(topics[seen], minlength=len(people.topics)).astype(float), people.topics, 5.0)
-    view = aspect(log, group.rows, member, topics, people.topics, crowd)
+    view = aspect(log, group.rows, member, topics, people.topics)
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.TASKS, "no rows in one of the halves")
     shares = np.bincount(topics[rows]) / len(rows)
