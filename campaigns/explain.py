@@ -17,6 +17,7 @@ from campaigns.vocabulary import Direction, Explanation, Signal
 
 HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
 OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
+DECIDING = (*sorted(OPERATOR), Signal.REPEATS, Signal.QUESTION_BANK, Signal.ROUND_CLOCK)
 HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
 BANK = frozenset({Signal.QUESTION_BANK, Signal.ROUND_CLOCK})  # either rules out a class: averaged
 

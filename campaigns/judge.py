@@ -1,6 +1,7 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass as plain_dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
-from campaigns.evidence.finding import Finding
+from campaigns.evidence.finding import Finding, not_tested
 from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
@@ -45,6 +46,7 @@ class JudgeSettings:
         default=0.05, gt=0, lt=1, description="Share of reported groups that may be false, on average (e-BH)."
     )
     link: LinkSettings = Field(default=LinkSettings(), description="When clusters belong together.")
+    ignore: tuple[Signal, ...] = Field(default=(), description="Signals that are not weighed.")
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -76,18 +78,10 @@ def judge(
     topics (n,) int64: the row's topic among the centroids of all texts. texts: the prompts by `text` number.
     profiles (m,) int64: the cluster of the account's query profile, -1 for none.
     """
-    groups = linked_groups(log, settings.link) + profile_groups(log, profiles, settings.link)
-    network = networks(log, settings.link)
-    groups += network_groups(log, network)
-    law = people(log, topics, seed)
-    groups = _distinct(log, groups + gathered(log, groups, list(log.clusters.values())))
-    groups = [group for group in groups if len(group.candidates) >= settings.link.min_accounts]
-    groups = _distinct(
-        log, [part for group in groups for part in parts(log, group, law, settings.link.min_accounts)]
-    )
+    groups, law, network = candidates(log, topics, profiles, settings, seed)
     logger.info("judging %d groups", len(groups))
     again = repeated(log)
-    findings = [_findings(log, group, law, topics, again) for group in groups]
+    findings = [evidence(log, group, law, topics, again, settings.ignore) for group in groups]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
@@ -114,6 +108,25 @@ def judge(
             )
         )
     return cases
+
+
+def candidates(
+    log: Traffic, topics: Ints, profiles: Ints, settings: JudgeSettings, seed: int
+) -> tuple[list[Group], People, Ints]:
+    """Return all groups to be judged, the law of people that they are judged by, and the networks (n,)."""
+    network = networks(log, settings.link)
+    groups = [
+        *linked_groups(log, settings.link),
+        *profile_groups(log, profiles, settings.link),
+        *network_groups(log, network),
+    ]
+    law = people(log, topics, seed)
+    groups = _distinct(log, groups + gathered(log, groups, list(log.clusters.values())))
+    least = settings.link.min_accounts
+    groups = [
+        part for group in groups if len(group.candidates) >= least for part in parts(log, group, law, least)
+    ]
+    return _distinct(log, groups), law, network
 
 
 def _campaigns(
@@ -164,7 +177,10 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
     return list({_key(log, group): group for group in reversed(groups)}.values())[::-1]
 
 
-def _findings(log: Traffic, group: Group, law: People, topics: Ints, again: Floats) -> dict[Signal, Finding]:
+def evidence(
+    log: Traffic, group: Group, law: People, topics: Ints, again: Floats, ignore: Collection[Signal] = ()
+) -> dict[Signal, Finding]:
+    """Return what each signal that decides says about a group; again (n,): `repeated(log)`."""
     found = [
         evenness(log, group, law),
         rhythm(log, group, law),
@@ -175,7 +191,12 @@ def _findings(log: Traffic, group: Group, law: People, topics: Ints, again: Floa
         question_bank(log, group, again),
         round_clock(log, group),
     ]
-    return {finding.signal: finding for finding in found}
+    return {
+        finding.signal: not_tested(finding.signal, "left out by the settings")
+        if finding.signal in ignore
+        else finding
+        for finding in found
+    }
 
 
 def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Finding]:

@@ -23,6 +23,15 @@ class Do(Protocol):
 
 def pipeline(run: Run, do: Do) -> Path:
     """Take a run from the log to its published folder, and return that."""
+    prepare(run, do)
+    do(stages.evidence, run)
+    do(report, run)
+    do(publish, run)
+    return run.output / str((run.done("publish") or {})["run_dir"])
+
+
+def prepare(run: Run, do: Do) -> None:
+    """Take a run from the log to all that evidence is weighed on."""
     begin(run)
     views = [str(view) for view in run.settings.views]
     do(stages.sample, run)
@@ -33,10 +42,6 @@ def pipeline(run: Run, do: Do) -> Path:
         do(stages.neighbours, run, views)
         do(stages.cluster, run, views)
         do(stages.link, run)
-    do(stages.evidence, run)
-    do(report, run)
-    do(publish, run)
-    return run.output / str((run.done("publish") or {})["run_dir"])
 
 
 def complete(run: Run, do: Do) -> Path:

@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
 
 def write_results(run: Run, out: Path) -> Counts:
     """Judge the linked groups of a run and write all its tables into `out`; return what was found."""
-    inputs = _read(run)
+    inputs = read_inputs(run)
     log = inputs.log
     cases = judge(
         log, inputs.topics, inputs.texts["text"], inputs.profiles, run.settings.judge, run.settings.seed
@@ -66,7 +66,8 @@ def write_nothing(run: Run, out: Path) -> Counts:
     return {"campaigns": 0, "reported": 0}
 
 
-def _read(run: Run) -> Inputs:
+def read_inputs(run: Run) -> Inputs:
+    """Read what the stages up to linking have left."""
     place = run.place("link")
     log = traffic(
         pl.read_parquet(place / "rows.parquet"), pl.read_parquet(run.place("sample") / "accounts.parquet")

@@ -11,13 +11,13 @@ from tests.traffic_planted import plant
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
 
 
-def judged(seed, crowds):
+def judged(seed, crowds, settings=JudgeSettings()):  # noqa: B008  (frozen)
     rows, accounts = plant(seed, [ORDINARY, *crowds])
     log = traffic(rows, accounts)
     texts = pl.Series("text", [f"question number {i}" for i in range(rows.height)])
     topics = log.clusters["full"]
     nobody = np.full(log.n_accounts, -1)
-    return log, judge(log, topics, texts, nobody, JudgeSettings(), seed=0)
+    return log, judge(log, topics, texts, nobody, settings, seed=0)
 
 
 def reported(log, cases):
@@ -51,6 +51,14 @@ def test_customers_jobs_by_the_clock_with_volumes_of_their_own_are_explained():
 def test_ordinary_traffic_alone_reports_nothing():
     for seed in range(3, 6):
         assert reported(*judged(seed, [])) == []
+
+
+def test_what_is_ignored_is_not_weighed_and_what_is_left_may_not_be_enough():
+    hydra = ("hydra", 40, "even", "flat", range(200, 210))
+    log, cases = judged(0, [hydra], JudgeSettings(ignore=(Signal.EVENNESS,)))
+    assert reported(log, cases) == []
+    finding = cases[0].findings[Signal.EVENNESS]
+    assert (finding.status, finding.reason) == (Status.NOT_TESTED, "left out by the settings")
 
 
 def test_a_missing_column_is_said_and_counts_for_nothing():

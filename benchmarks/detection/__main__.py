@@ -13,7 +13,7 @@ import polars as pl
 
 from benchmarks.detection.logs import grid, planned
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import OURS, first_seen, mmd_protocol, run_log, save
+from benchmarks.detection.score import ABLATED, OURS, first_seen, mmd_protocol, run_log, save
 from benchmarks.detection.tables import text
 
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
     parser.add_argument("--jobs", type=int, default=1, help="logs at a time; seconds are for one at a time")
     parser.add_argument("--methods", nargs="*", default=[OURS, *RIVALS], choices=[OURS, *RIVALS])
+    parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
@@ -42,11 +43,12 @@ def main() -> None:
     plan = planned(call.split, call.quick, call.seeds, call.nulls)
     plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
     played = [x for x in plan if x.kind == "campaigns"][: call.logs]
+    methods = [*call.methods, *(ABLATED if call.ablation else ())]
     logs = played + [x for x in plan if x.kind == "null"]
     records: list[dict[str, Any]] = []
     # spawn: the threads of polars and FAISS do not survive a fork
     with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn")) as pool:
-        for log, done in zip(logs, pool.map(run_log, logs, repeat(pack), repeat(call.methods)), strict=True):
+        for log, done in zip(logs, pool.map(run_log, logs, repeat(pack), repeat(methods)), strict=True):
             records += done
             scores = [(one["method"], one["score"]) for one in done]
             words = [f"{method} {said['n_found']} found, {said['n_false']} false" for method, said in scores]

@@ -1,18 +1,28 @@
 """Run hydrascope on a log as its users do, through the command line."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 
-def detect(traffic: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write the log, run `hydrascope detect --plain`, and return campaigns and campaign_accounts."""
+def detect(
+    traffic: pl.DataFrame, folder: Path, ignore: Sequence[str] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the log, run `hydrascope detect --plain`, and return campaigns and campaign_accounts.
+
+    ignore: signals that are not weighed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     traffic.write_parquet(folder / "traffic.parquet")
     call = [sys.executable, "-c", "from flows.cli import main; main()", "detect", "--plain"]
     call += [str(folder / "traffic.parquet"), "--output", str(folder / "out")]
+    if ignore:
+        (folder / "settings.json").write_text(json.dumps({"judge": {"ignore": list(ignore)}}))
+        call += ["--config", str(folder / "settings.json")]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"hydrascope detect ended with {done.returncode}: {done.stderr[-400:]}")

@@ -18,12 +18,15 @@ from benchmarks.detection.ours import detect
 from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.rivals.space import Space, text_space
 from benchmarks.detection.rivals.windows import own_protocol
-from campaigns.evaluate import Score, evaluate
+from campaigns.evaluate import MEMBER, Score, evaluate
+from campaigns.explain import DECIDING
 from campaigns.simulation.assemble import Simulated
 from campaigns.simulation.simulate import play
 
 logger = logging.getLogger(__name__)
 OURS = "hydrascope"
+ABLATED = {f"{OURS} without {signal}": str(signal) for signal in DECIDING}
+CONFIDENT = (0.05, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)  # edges of the bins of confidence
 
 
 def frames(groups: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -42,13 +45,15 @@ def run_log(log: Log, pack: pl.DataFrame | None, methods: Sequence[str]) -> list
     """Make a log and score the methods on it: one record a method."""
     made = play(pack, log.settings, log.campaigns, log.decoys)
     records = []
-    rivals = [m for m in methods if m != OURS]
+    rivals = [m for m in methods if m in RIVALS]
     marked = made.traffic.with_columns(clean=made.labels["kind"].cast(pl.String) == "organic")
     space = text_space(marked, log.settings.seed) if rivals else None
     for method in methods:
         began = time.perf_counter()
         try:
-            found = _ours(made) if method == OURS else _rival(method, marked, space, log.settings.seed)
+            found = (
+                _rival(method, marked, space, log.settings.seed) if method in RIVALS else _ours(made, method)
+            )
         except ImportError as missing:
             logger.warning("%s left out: %s", method, missing)
             continue
@@ -56,13 +61,47 @@ def run_log(log: Log, pack: pl.DataFrame | None, methods: Sequence[str]) -> list
             logger.warning("%s failed on %s: %s", method, log.name, failed)
             continue
         score = evaluate(*found, made.truth)
-        records.append(_record(log, method, score, made, time.perf_counter() - began))
+        record = _record(log, method, score, made, time.perf_counter() - began)
+        records.append(
+            record | ({"confidence": account_confidence(*found, made.truth)} if method == OURS else {})
+        )
     return records
 
 
-def _ours(made: Simulated) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _ours(made: Simulated, method: str = OURS) -> tuple[pl.DataFrame, pl.DataFrame]:
     with tempfile.TemporaryDirectory() as folder:
-        return detect(made.traffic, Path(folder))
+        return detect(made.traffic, Path(folder), [ABLATED[method]] if method in ABLATED else [])
+
+
+def account_confidence(
+    campaigns: pl.DataFrame, accounts: pl.DataFrame, truth: pl.DataFrame
+) -> list[list[float]]:
+    """Return accounts, sum of confidences and accounts of the report's operator in each bin of CONFIDENT."""
+    reported = campaigns.filter("reported").select("campaign_id")
+    said = accounts.join(reported, on="campaign_id").join(truth.select("account_id", "kind"), on="account_id")
+    main = pl.col("kind").filter(pl.col("confidence") >= MEMBER).mode().sort().first().over("campaign_id")
+    right = (pl.col("kind") == main) & main.str.starts_with("campaign:")
+    said = said.with_columns(right=right.fill_null(value=False))
+    place = np.digitize(said["confidence"].to_numpy(), CONFIDENT[1:-1])
+    weights = (None, said["confidence"].to_numpy(), said["right"].to_numpy())
+    return [np.bincount(place, w, len(CONFIDENT) - 1).astype(float).tolist() for w in weights]
+
+
+def confidence(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a line a bin of confidence: accounts in reports, what was said of them, what was right."""
+    each = [record["confidence"] for record in records if "confidence" in record]
+    if not each:
+        return []
+    listed, said, right = np.sum(each, axis=0)
+    return [
+        {
+            "confidence": f"{low} to {high}",
+            "accounts": int(n),
+            "said": f"{said[i] / n:.2f}" if n else None,
+            "right": f"{right[i] / n:.2f}" if n else None,
+        }
+        for i, (low, high, n) in enumerate(zip(CONFIDENT, CONFIDENT[1:], listed, strict=False))
+    ]
 
 
 def _rival(

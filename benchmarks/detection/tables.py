@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.detection.score import alarms, by_shape, summary
+from benchmarks.detection.score import alarms, by_shape, confidence, summary
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -36,6 +36,8 @@ def text(
         + _crossed(by_shape(records, lambda r, c: r["strength"]), "strength", methods),
         "## Logs in which a look-alike was reported\n\n" + _crossed(alarms(records), "look-alike", methods),
     ]
+    if said := confidence(records):
+        parts.append("## Accounts listed in reports, by confidence\n\n" + markdown(said))
     if days:
         parts.append("## First day on which hydrascope finds it, and its rows by then\n\n" + markdown(days))
     if protocol:
