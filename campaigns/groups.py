@@ -11,7 +11,7 @@ from campaigns.link import LinkSettings, link
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
-TELLING = 20  # linking-half rows below which a template by itself proves nothing
+TELLING = 40  # linking-half rows below which a template by itself proves nothing
 OURS, OURS_ROWS = 0.5, 5  # the part of a cluster, and its rows, that make it a group's
 
 
@@ -96,17 +96,14 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
 
 def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
     """Return the group of everyone with a linking-half row in one of the clusters."""
-    inside = np.zeros(len(log.account), dtype=bool)
-    for view, labels in log.clusters.items():
-        inside |= np.isin(labels, [label for name, label in clusters if name == view])
-    return _group(log, clusters, inside)
+    return _group(log, clusters, np.concatenate([log.rows_in(*cluster) for cluster in clusters]))
 
 
 def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list[Group]:
     """Return the groups of accounts whose query profiles agree; profiles (m,) int64 labels, -1 for none."""
     sizes = np.bincount(profiles[profiles >= 0], minlength=1)
     return [
-        _group(log, (), (profiles == label)[log.account])
+        _group(log, (), np.flatnonzero((profiles == label)[log.account]))
         for label in np.flatnonzero(sizes >= settings.min_accounts)
     ]
 
@@ -134,42 +131,43 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
 
 def network_groups(log: Traffic, network: Ints) -> list[Group]:
     """Return the groups of everyone with a linking-half row in one network; network (n,) by row, or -1."""
-    return [_group(log, (), network == number) for number in np.unique(network[network >= 0])]
+    return [_group(log, (), np.flatnonzero(network == number)) for number in np.unique(network[network >= 0])]
 
 
-def gathered(log: Traffic, groups: list[Group], labels: list[Ints]) -> list[Group]:
+def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
     """Add to each group the clusters of any view that its candidates alone make up, by linking-half rows.
 
     One template can lie in several clusters, and an account's requests then in all of them: only together do
-    they show how much each account sent. labels: (n,) int64 by row each, -1 for none.
+    they show how much each account sent.
     """
     seen = np.flatnonzero(~log.held_out)
-    entries, offset = [], 0
-    for label in labels:
-        of_row = label[seen]
-        entries.append((log.account[seen][of_row >= 0], of_row[of_row >= 0] + offset))
-        offset += int(label.max(initial=-1)) + 1
+    names: list[tuple[str, int]] = []
+    entries = []
+    for view, labels in log.clusters.items():
+        of_row = labels[seen]
+        entries.append((log.account[seen][of_row >= 0], of_row[of_row >= 0] + len(names)))
+        names += [(view, label) for label in range(int(labels.max(initial=-1)) + 1)]
     account, column = (np.concatenate(part) for part in zip(*entries, strict=True))
-    counts = sparse.csr_array((np.ones(len(account)), (account, column)), shape=(log.n_accounts, offset))
+    counts = sparse.csr_array((np.ones(len(account)), (account, column)), shape=(log.n_accounts, len(names)))
     size = np.maximum(counts.sum(axis=0), 1)
     found = []
     for group in groups:
         theirs = counts[group.candidates].sum(axis=0)
-        taken = (theirs >= OURS_ROWS) & (theirs >= OURS * size)
-        inside = np.zeros(len(log.account), dtype=bool)
-        inside[group.rows] = True
-        offset = 0
-        for label in labels:
-            n = int(label.max(initial=-1)) + 1
-            inside |= np.append(taken[offset : offset + n], False)[label]
-            offset += n
-        found.append(_group(log, group.clusters, inside))
+        taken = np.flatnonzero((theirs >= OURS_ROWS) & (theirs >= OURS * size))
+        more = [log.rows_in(*names[cluster]) for cluster in taken]
+        found.append(_group(log, group.clusters, np.concatenate([group.rows, *more])))
     return found
 
 
-def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], inside: np.ndarray) -> Group:
-    candidates = np.unique(log.account[inside & ~log.held_out])
+def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints) -> Group:
+    """Return the group of everyone with a linking-half row among these, which may be named twice."""
+    rows = np.unique(rows)
+    candidates = np.unique(log.account[rows[~log.held_out[rows]]])
     among = np.zeros(log.n_accounts, dtype=bool)
     among[candidates] = True
-    rows = np.flatnonzero(inside & among[log.account])
-    return Group(clusters=clusters, rows=rows, candidates=candidates, confidence=np.ones(len(candidates)))
+    return Group(
+        clusters=clusters,
+        rows=rows[among[log.account[rows]]],
+        candidates=candidates,
+        confidence=np.ones(len(candidates)),
+    )

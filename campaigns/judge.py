@@ -24,7 +24,7 @@ from campaigns.evidence.spread import spread
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
 from campaigns.explain import Weighed, weigh
-from campaigns.groups import Group, gathered, linked_groups, network_groups, networks, profile_groups
+from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
 from campaigns.members import NETWORK, grown, parts
@@ -34,6 +34,7 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
+OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
 MANY_TOPICS = 5.0  # exp(entropy) from which a group's mix of topics is a mix
 TEXTS_READ = 30
 
@@ -73,7 +74,8 @@ def judge(
 ) -> list[Case]:
     """Return linked groups with evidence and decision: the reported, then the others, strongest first.
 
-    Of groups that are not reported and consist of mostly the same accounts only the strongest is returned.
+    Of groups that are not reported the strongest are returned, and of those that consist of mostly the same
+    accounts only one.
 
     topics (n,) int64: the row's topic among the centroids of all texts. texts: the prompts by `text` number.
     profiles (m,) int64: the cluster of the account's query profile, -1 for none.
@@ -121,12 +123,20 @@ def candidates(
         *network_groups(log, network),
     ]
     law = people(log, topics, seed)
-    groups = _distinct(log, groups + gathered(log, groups, list(log.clusters.values())))
+    groups = [group for group in groups + gathered(log, groups) if _telling(log, group)]
     least = settings.link.min_accounts
     groups = [
-        part for group in groups if len(group.candidates) >= least for part in parts(log, group, law, least)
+        part
+        for group in _distinct(log, groups)
+        if len(group.candidates) >= least
+        for part in parts(log, group, law, least)
     ]
     return _distinct(log, groups), law, network
+
+
+def _telling(log: Traffic, group: Group) -> bool:
+    """Return whether a group has linking-half rows enough to be worth a test: each costs the others power."""
+    return int((~log.held_out[group.rows]).sum()) >= TELLING
 
 
 def _campaigns(
@@ -147,7 +157,7 @@ def _campaigns(
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:
-    """Choose the groups to list beside the reported ones: none of mostly the accounts of one listed before.
+    """Choose the groups to list beside the reported: the strongest, each of other accounts than those before.
 
     One crowd is found as many overlapping groups; its strongest stands for it.
     """
@@ -165,7 +175,7 @@ def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int
         part = slice(shared.indptr[i], shared.indptr[i + 1])
         other, both = shared.indices[part], shared.data[part]
         listed[i] = not (listed[other] & (both > SAME_ACCOUNTS * np.minimum(sizes[i], sizes[other]))).any()
-    return [i for i, kept in zip(order, listed[len(first) :], strict=True) if kept]
+    return [i for i, kept in zip(order, listed[len(first) :], strict=True) if kept][:OTHERS]
 
 
 def _key(log: Traffic, group: Group) -> bytes:

@@ -69,29 +69,6 @@ def dirichlet_multinomial(data: Cells, base: Floats, concentration: float) -> Fl
     )
 
 
-def gamma_poisson(
-    held: Floats, seen: Floats, exposure_held: Floats, exposure_seen: Floats, mean: float, shape: float
-) -> Floats:
-    """Return (m,) log-probabilities of held-out row counts, given the counts of the linking half.
-
-    Rates are Gamma with the given mean and shape; a count is Poisson(rate * exposure). An infinite shape is
-    one common rate. Rows are counts, so `held` and `seen` are whole numbers stored as float64.
-    """
-    if np.isinf(shape):
-        expected = mean * exposure_held
-        return held * np.log(expected) - expected - gammaln(held + 1)
-    after = shape + seen
-    rate = shape / mean + exposure_seen
-    total = rate + exposure_held
-    return (
-        gammaln(after + held)
-        - gammaln(after)
-        - gammaln(held + 1)
-        + after * np.log(rate / total)
-        + held * np.log(exposure_held / total)
-    )
-
-
 def log_mean_exp(values: Floats) -> float:
     """Return log(mean(exp(values))), without overflow."""
     top = float(np.max(values))

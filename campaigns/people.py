@@ -39,14 +39,16 @@ def volume_shape(counts: Floats) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.1), np.log(100)), method="bounded").x))
 
 
-def truncated_gamma_poisson(counts: Floats, exposure: Floats, mean: float, shape: float) -> Floats:
-    """Return (m,) log-probabilities of counts of at least one; rates are Gamma(shape) with the given mean.
+def truncated_gamma_poisson(
+    counts: Floats, exposure: Floats, mean: float | Floats, shape: float | Floats
+) -> Floats:
+    """Return log-probabilities of counts of at least one; rates are Gamma(shape) with the given mean.
 
-    counts are whole rows, exposure (m,) the share of an account's time or rows that was seen. An infinite
-    shape is one common rate (Poisson).
+    counts (m,) are whole rows, exposure (m,) the share of an account's time or rows that was seen; mean and
+    shape broadcast against them. Infinite shapes are one common rate (Poisson), all of them or none.
     """
     expected = mean * exposure
-    if np.isinf(shape):
+    if np.isinf(shape).all():
         return counts * np.log(expected) - expected - gammaln(counts + 1) - np.log(-np.expm1(-expected))
     log_none = -shape * np.log1p(expected / shape)
     return (

@@ -31,11 +31,22 @@ class Traffic:
     clusters: dict[str, Ints]
     exposure: Floats
     _codes: dict[str, tuple[Ints, Floats]] = field(default_factory=dict)
+    _places: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
 
     @property
     def n_accounts(self) -> int:
         """The number of accounts with a sampled row."""
         return self.accounts.height
+
+    def rows_in(self, view: str, label: int) -> Ints:
+        """Return the numbers of the rows in a cluster, (k,) int64 ascending."""
+        if view not in self._places:
+            labels = self.clusters[view]
+            order = np.argsort(labels, kind="stable")
+            edges = np.arange(int(labels.max(initial=-1)) + 2)
+            self._places[view] = order, np.searchsorted(labels[order], edges)
+        order, starts = self._places[view]
+        return order[starts[label] : starts[label + 1]]
 
     def codes(self, column: str) -> tuple[Ints, Floats]:
         """Return an optional column as numbers, (n,) int64 with -1 for null, and the numbers' shares (b,)."""

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from scipy.stats import dirichlet_multinomial as scipy_law
-from scipy.stats import nbinom, poisson
 
 from campaigns.discovery import e_bh_q_values
-from campaigns.laws import cells, dirichlet_multinomial, gamma_poisson
+from campaigns.laws import cells, dirichlet_multinomial
 from campaigns.people import truncated_gamma_poisson, volume_shape
 
 
@@ -33,15 +32,6 @@ def test_an_infinite_concentration_is_the_limit_of_large_ones():
     data = cells(np.zeros(6, dtype=np.int64), np.array([0, 1, 1, 0, 0, 1]), np.arange(6) > 2, 1, 2)
     base = np.array([0.4, 0.6])[data.bin]
     assert dirichlet_multinomial(data, base, 1e9) == pytest.approx(dirichlet_multinomial(data, base, np.inf))
-
-
-def test_predicted_counts_are_those_of_the_posterior_negative_binomial():
-    held, seen, half = np.array([3.0]), np.array([5.0]), np.array([0.5])
-    shape, mean = 2.0, 10.0
-    rate = shape / mean + 0.5
-    expected = nbinom(shape + 5, rate / (rate + 0.5)).logpmf(3)
-    assert gamma_poisson(held, seen, half, half, mean, shape)[0] == pytest.approx(expected)
-    assert gamma_poisson(held, seen, half, half, mean, np.inf)[0] == pytest.approx(poisson(5).logpmf(3))
 
 
 def test_truncated_counts_sum_to_one_from_one_upwards():

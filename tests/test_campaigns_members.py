@@ -37,7 +37,7 @@ def test_clusters_that_a_group_alone_makes_up_are_gathered_and_popular_ones_are_
     crew = Group(
         clusters=part.clusters, rows=part.rows, candidates=numbers(log, "hydra"), confidence=np.ones(30)
     )
-    (whole,) = gathered(log, [crew], list(log.clusters.values()))
+    (whole,) = gathered(log, [crew])
     labels = set(log.clusters["full"][whole.rows].tolist())
     assert set(range(100, 110)) <= labels
     assert not labels & set(range(4, 60))

@@ -9,8 +9,9 @@ from campaigns.people import People, truncated_gamma_poisson
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
-OPERATOR_SHAPES = (20.0, 60.0, np.inf)
+OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
 PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 
 
 def evenness(log: Traffic, group: Group, people: People) -> Finding:
@@ -55,15 +56,16 @@ def _days(log: Traffic, rows: np.ndarray, member: np.ndarray) -> Floats:
 
 def _ratio(counts: Floats, exposure: Floats, bound: float) -> float:
     """Return the log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
-    mean = counts.sum() / exposure.sum()
-    operator = [_best(counts, exposure, mean, shape) for shape in OPERATOR_SHAPES]
-    innocent = max(_best(counts, exposure, mean, shape) for shape in PEOPLE_SHAPES if shape <= bound)
-    return log_mean_exp(np.array(operator)) - innocent - np.log(2)  # one fitted mean: half a unit and more
+    people = [shape for shape in PEOPLE_SHAPES if shape <= bound]
+    finite = _best(counts, exposure, np.array([*OPERATOR_SHAPES, *people]))
+    operator = np.append(finite[: len(OPERATOR_SHAPES)], _best(counts, exposure, np.array([np.inf])))
+    innocent = float(finite[len(OPERATOR_SHAPES) :].max())
+    return log_mean_exp(operator) - innocent - np.log(2)  # one fitted mean: half a unit and more
 
 
-def _best(counts: Floats, exposure: Floats, mean: float, shape: float) -> float:
-    """Return the log-likelihood at the best of a few means: truncation biases the plain average."""
-    return max(
-        float(truncated_gamma_poisson(counts, exposure, mean * factor, shape).sum())
-        for factor in (0.5, 0.7, 0.85, 1.0, 1.2)
-    )
+def _best(counts: Floats, exposure: Floats, shapes: Floats) -> Floats:
+    """Return (s,) log-likelihoods at the best of a few means: truncation biases the plain average."""
+    means = counts.sum() / exposure.sum() * MEANS
+    each = truncated_gamma_poisson(counts, exposure, means[:, None], shapes[:, None, None])
+    best: Floats = each.sum(axis=-1).max(axis=-1)
+    return best
