@@ -6,7 +6,7 @@ that was sent a thousand times is a thousand points to them.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,29 +24,52 @@ Floats = NDArray[np.float64]
 _FLOOR = 1e-4  # least distance: keeps the density of identical points finite
 
 
+_Size = Annotated[int, Field(ge=2, description="Fewest requests (of accounts: accounts) in a cluster.")]
+_Samples = Annotated[
+    int, Field(ge=1, description="How many must lie near one for it to be in a dense place.")
+]
+_Selection = Annotated[
+    Literal["eom", "leaf"],
+    Field(description="Excess of mass (large, lasting clusters) or leaf (small, fine ones)."),
+]
+_Smoothing = Annotated[
+    int, Field(ge=0, le=50, description="Rounds of averaging over neighbours before clustering; 0: none.")
+]
+_Join = Annotated[
+    float,
+    Field(gt=0, le=1, description="Noise joins the cluster that holds this share of its neighbours; 1: all."),
+]
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ClusterSettings:
-    """What counts as a cluster, in HDBSCAN's words."""
+    """What counts as a cluster, in HDBSCAN's words; the defaults find most of a family of prompts."""
 
-    min_cluster_size: int = Field(default=12, ge=2, description="Fewest requests in a cluster.")
-    min_samples: int = Field(
-        default=5, ge=1, description="Requests that must lie near one for it to be in a dense place."
-    )
-    selection: Literal["eom", "leaf"] = Field(
-        default="eom", description="Excess of mass (large, lasting clusters) or leaf (small, fine ones)."
-    )
-    epsilon: float = Field(
-        default=0.0, ge=0, description="Clusters closer than this distance are not split further."
-    )
-    smoothing: int = Field(
-        default=6, ge=0, le=50, description="Rounds of averaging over neighbours before clustering; 0: none."
-    )
-    join: float = Field(
-        default=0.35,
-        gt=0,
-        le=1,
-        description="Noise joins the cluster that holds this share of its neighbours; 1: all of them.",
-    )
+    min_cluster_size: _Size = 12
+    min_samples: _Samples = 5
+    selection: _Selection = "eom"
+    epsilon: Annotated[
+        float, Field(ge=0, description="Clusters closer than this distance are not split further.")
+    ] = 0.0
+    smoothing: _Smoothing = 6
+    join: _Join = 0.35
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FineClusters(ClusterSettings):
+    """Clusters in which operators stay apart: smoothing and joining make them larger than one operator's."""
+
+    smoothing: _Smoothing = 0
+    join: _Join = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class AccountClusters(ClusterSettings):
+    """Clusters of accounts, of which there are few."""
+
+    min_cluster_size: _Size = 8
+    min_samples: _Samples = 3
+    selection: _Selection = "leaf"
 
 
 class Clusters(NamedTuple):
@@ -84,8 +107,15 @@ def cluster_vectors(
     """Find the clusters of (n, d) vectors: neighbours, then HDBSCAN. The whole engine."""
     vectors = unit_rows(vectors)
     neighbours = nearest(vectors, index, seed, progress)
-    close = smoothed(vectors, neighbours, np.asarray(counts), clusters.smoothing)
-    return join(cluster(close, counts, clusters), neighbours, clusters.join), neighbours
+    return cluster_smoothed(vectors, neighbours, counts, clusters), neighbours
+
+
+def cluster_smoothed(
+    vectors: Vectors, neighbours: Neighbours, counts: Ints, settings: ClusterSettings
+) -> Clusters:
+    """Cluster (n, d) unit vectors whose neighbours are known: smoothed first, and noise joins at the end."""
+    close = smoothed(vectors, neighbours, counts, settings.smoothing)
+    return join(cluster(close, counts, settings), neighbours, settings.join)
 
 
 def join(clusters: Clusters, neighbours: Neighbours, share: float, rounds: int = 3) -> Clusters:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from campaigns.judge import JudgeSettings
-from embeddings.clusters import ClusterSettings
+from embeddings.clusters import AccountClusters, FineClusters
 from embeddings.describe import DescribeSettings
 from embeddings.encoders import EncoderSettings
 from embeddings.fit import FitSettings
@@ -83,11 +83,9 @@ class DetectSettings(BaseModel):
     encoding: EncoderSettings = Field(default=EncoderSettings(), description="How texts become vectors.")
     fit: FitSettings = Field(default=FitSettings(), description="How an encoder is fitted to a log.")
     index: IndexSettings = Field(default=IndexSettings(), description="How neighbours are searched.")
-    clusters: ClusterSettings = Field(
-        default=ClusterSettings(), description="What counts as a cluster of prompts."
-    )
-    profiles: ClusterSettings = Field(
-        default=ClusterSettings(min_cluster_size=8, min_samples=3, selection="leaf"),
+    clusters: FineClusters = Field(default=FineClusters(), description="What counts as a cluster of prompts.")
+    profiles: AccountClusters = Field(
+        default=AccountClusters(),
         description="What counts as a cluster of accounts that ask for the same things.",
     )
     topics: int = Field(default=1000, ge=1, description="Coarse topics that accounts are described by.")

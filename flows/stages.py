@@ -114,7 +114,7 @@ def neighbours(run: Run, part: str, out: Path) -> Counts:
 
 def cluster(run: Run, part: str, out: Path) -> Counts:
     """Find the clusters of a view, and say what each one is about."""
-    from embeddings.clusters import cluster as find_clusters
+    from embeddings.clusters import cluster_smoothed
     from embeddings.describe import describe
     from embeddings.neighbours import Neighbours
 
@@ -124,10 +124,9 @@ def cluster(run: Run, part: str, out: Path) -> Counts:
     near = Neighbours(
         np.load(place / "indices.npy"), np.load(place / "distances.npy"), done["recall"], done["index"]
     )
-    found = find_clusters(near, counts, run.settings.clusters)
-    described = describe(
-        texts["text"].to_list(), counts, found.labels, vectors_of(run, part), run.settings.describe
-    )
+    vectors = vectors_of(run, part)
+    found = cluster_smoothed(vectors, near, counts, run.settings.clusters)
+    described = describe(texts["text"].to_list(), counts, found.labels, vectors, run.settings.describe)
     np.save(out / "labels.npy", found.labels)
     np.save(out / "strengths.npy", found.strengths)
     words = [{"label": d.label, "template": d.template, "keywords": list(d.keywords)} for d in described]

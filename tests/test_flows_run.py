@@ -10,13 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from filelock import FileLock
 
+from embeddings.clusters import cluster_vectors
 from flows.errors import InputError, StageError, StorageError
-from flows.pipeline import complete, plain
+from flows.pipeline import complete, plain, prepare
 from flows.run import Run, begin, load_run, open_run, perform, sweep
 from flows.settings import DetectSettings
+from flows.stages import vectors_of
 from tests.tiny import planted, rows, same_tables, tables, use_tiny_encoder, write
 
 STAGES = ("sample", "views:skeleton", "fit", "embed", "neighbours", "cluster", "link", "evidence", "report")
@@ -55,6 +59,22 @@ def test_a_stage_is_finished_or_not_there(tmp_path: Path) -> None:
         perform(half, run)
     assert run.done("half") is None
     assert not run.place("half").exists()
+
+
+def test_clusters_are_those_of_the_engine_with_the_settings_of_the_run(tmp_path: Path) -> None:
+    found = []
+    for smoothing, share in ((0, 1.0), (6, 0.35)):
+        log = write(planted(), tmp_path)
+        settings = DetectSettings(clusters={"smoothing": smoothing, "join": share, "min_cluster_size": 4})
+        run = open_run(str(log), tmp_path / f"out{smoothing}", settings, (None, None))
+        prepare(run, plain())
+        counts = pl.read_parquet(run.place("views", "full") / "texts.parquet")["count"].to_numpy()
+        labels = np.load(run.place("cluster", "full") / "labels.npy")
+        vectors = vectors_of(run, "full")
+        expected, _ = cluster_vectors(vectors, counts, settings.index, settings.clusters, settings.seed)
+        assert labels.tolist() == expected.labels.tolist()
+        found.append(labels.tolist())
+    assert found[0] != found[1]
 
 
 def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
