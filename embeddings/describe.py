@@ -155,7 +155,7 @@ def _log_odds(
     weight = 0.01 * total
     inside = np.log(here + prior) - np.log(size + weight - here - prior)
     outside = everywhere - here + prior
-    rest = total - size + weight - outside
+    rest = np.maximum(total - size + weight - outside, prior)  # a cluster may be all there is
     return (inside - np.log(outside) + np.log(rest)) / np.sqrt(1 / (here + prior) + 1 / outside)
 
 

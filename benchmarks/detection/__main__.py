@@ -13,7 +13,7 @@ import polars as pl
 
 from benchmarks.detection.logs import grid, planned
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import ABLATED, OURS, first_seen, mmd_protocol, run_log, save
+from benchmarks.detection.score import ABLATED, OURS, first_seen, mmd_protocol, run_log, save, summary
 from benchmarks.detection.tables import text
 
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
@@ -37,8 +37,11 @@ def main() -> None:
     call = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     if call.split == "heldout":  # looked at once a release: every run is written down
+        texts = call.prompts.name if call.prompts else "own generator"
         with HELDOUT_LOG.open("a") as log:
-            log.write(f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seeds {call.seeds}, quick {call.quick}\n")
+            log.write(
+                f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {texts}, seeds {call.seeds}, quick {call.quick}\n"
+            )
     pack = pl.read_parquet(call.prompts) if call.prompts else None
     plan = planned(call.split, call.quick, call.seeds, call.nulls)
     plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
@@ -59,6 +62,13 @@ def main() -> None:
     protocol = mmd_protocol(pack, played[0]) if played and "MMD windows" in call.methods else {}
     tables = text(records, days, protocol)
     (call.output / "tables.md").write_text(tables)
+    if call.split == "heldout":
+        with HELDOUT_LOG.open("a") as log:
+            log.writelines(
+                f"  - {x['method']}: {x['found']} found, {x['false a log']} false a log, look-alikes "
+                f"{x['look-alikes alarmed']}, null logs {x['null logs with a report']}\n"
+                for x in summary(records)
+            )
     print("\n" + tables)
 
 
