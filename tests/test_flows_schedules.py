@@ -72,7 +72,7 @@ def test_the_form_has_descriptions_limits_and_choices(tmp_path: Path) -> None:
     parts = nightly._parameter_openapi_schema.model_dump()["definitions"]
     assert parts["SampleSettings"]["properties"]["cap"]["description"]
     assert parts["SampleSettings"]["properties"]["cap"]["minimum"] == 1
-    assert parts["ClusterSettings"]["properties"]["selection"]["enum"] == ["eom", "leaf"]
+    assert parts["FineClusters"]["properties"]["selection"]["enum"] == ["eom", "leaf"]
 
 
 def test_deploy_puts_three_schedules_with_zone_and_limit_on_the_server(

@@ -62,4 +62,4 @@ def test_settings_survive_json_and_make_a_form() -> None:
         section = form["$defs"].get(field.get("$ref", "").rpartition("/")[2], {})
         assert field.get("description") or section.get("description"), name
     assert form["$defs"]["SampleSettings"]["properties"]["cap"]["minimum"] == 1
-    assert form["$defs"]["ClusterSettings"]["properties"]["selection"]["enum"] == ["eom", "leaf"]
+    assert form["$defs"]["FineClusters"]["properties"]["selection"]["enum"] == ["eom", "leaf"]
