@@ -16,13 +16,16 @@ from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.score import ABLATED, OURS, first_seen, mmd_protocol, run_log, save, summary
 from benchmarks.detection.tables import text
 
+SLOW = {"UMAP+HDBSCAN"}
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
 
 
 def main() -> None:
     """Make the logs, run the methods, print and write the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks.detection", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one strength, small logs: about five minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="one strength, small logs, no UMAP: some minutes"
+    )
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
     parser.add_argument("--split", choices=("tuning", "heldout"), default="tuning")
     parser.add_argument("--seeds", type=int, default=1)
@@ -31,7 +34,7 @@ def main() -> None:
     parser.add_argument("--grid", help="a campaign by accounts and requests, for the smallest that is found")
     parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
     parser.add_argument("--jobs", type=int, default=1, help="logs at a time; seconds are for one at a time")
-    parser.add_argument("--methods", nargs="*", default=[OURS, *RIVALS], choices=[OURS, *RIVALS])
+    parser.add_argument("--methods", nargs="*", choices=[OURS, *RIVALS], help="all of them without")
     parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
@@ -46,7 +49,8 @@ def main() -> None:
     plan = planned(call.split, call.quick, call.seeds, call.nulls)
     plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
     played = [x for x in plan if x.kind == "campaigns"][: call.logs]
-    methods = [*call.methods, *(ABLATED if call.ablation else ())]
+    usual = [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
+    methods = [*(call.methods or usual), *(ABLATED if call.ablation else ())]
     logs = played + [x for x in plan if x.kind == "null"]
     records: list[dict[str, Any]] = []
     # spawn: the threads of polars and FAISS do not survive a fork
@@ -59,7 +63,7 @@ def main() -> None:
             save(records, call.output / "records.jsonl")
         declared = [log for log in played if log.strength == "declared"] if call.days else []
         days = list(chain.from_iterable(pool.map(first_seen, declared, repeat(pack))))
-    protocol = mmd_protocol(pack, played[0]) if played and "MMD windows" in call.methods else {}
+    protocol = mmd_protocol(pack, played[0]) if played and "MMD windows" in methods else {}
     tables = text(records, days, protocol)
     (call.output / "tables.md").write_text(tables)
     if call.split == "heldout":
