@@ -37,8 +37,7 @@ def aspect(log: Traffic, rows: Ints, members: Ints, bins: Ints, shares: Floats) 
     An account's crowd is all the other members, by linking-half rows: a busy account must not be found to
     do what the crowd does because it is most of the crowd.
     """
-    place = np.full(log.n_accounts, -1)
-    place[members] = np.arange(len(members))
+    place = log.places(members)
     rows = rows[(place[log.account[rows]] >= 0) & (bins[rows] >= 0)]
     data = cells(place[log.account[rows]], bins[rows], log.held_out[rows], len(members), len(shares))
     seen = np.bincount(bins[rows[~log.held_out[rows]]], minlength=len(shares)).astype(float)
@@ -65,8 +64,7 @@ def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
 
     The whole window for accounts without a row.
     """
-    place = np.full(log.n_accounts, -1)
-    place[accounts] = np.arange(len(accounts))
+    place = log.places(accounts)
     whose, day = place[log.account[rows]], log.hour[rows] // 24
     n_days = -(-log.n_slots // 24)
     first, last = np.full(len(accounts), n_days), np.full(len(accounts), -1)
@@ -81,8 +79,7 @@ def hours_of_others(log: Traffic, rows: Ints, members: Ints, data: Cells, days: 
     rows: the members' rows that may be looked at. The product of the others' days and hours, a row added to
     each, mostly on the account's own days (m,).
     """
-    place = np.full(log.n_accounts, -1)
-    place[members] = np.arange(len(members))
+    place = log.places(members)
     whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
     n_days = -(-log.n_slots // 24)
     by_day = _of_others(whose, day, len(members), n_days)

@@ -84,14 +84,19 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
     labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
     seen = np.flatnonzero(~log.held_out[: len(labels)] & (labels >= 0))
     rows = np.bincount(labels[seen], minlength=1)
-    pairs = np.unique(labels[seen] * log.n_accounts + log.account[seen])
-    accounts = np.bincount(pairs // log.n_accounts, minlength=1)
+    accounts = _accounts(log, labels, seen)
     return [
         (view, label)
         for group in groups
         for view, label in group.clusters
         if view == "run" and rows[label] >= TELLING and 2 * accounts[label] < len(group.candidates)
     ]
+
+
+def _accounts(log: Traffic, labels: Ints, rows: Ints) -> Ints:
+    """Return how many accounts have one of the rows in each label; labels (n,) int64 by row of the log."""
+    pairs = np.unique(labels[rows] * log.n_accounts + log.account[rows])
+    return np.bincount(pairs // log.n_accounts, minlength=1)
 
 
 def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
@@ -117,9 +122,7 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
         return np.full(len(log.account), -1)
     codes, shares = log.codes("ip")
     seen = np.flatnonzero(~log.held_out & (codes >= 0))
-    pairs = np.unique(codes[seen] * log.n_accounts + log.account[seen])
-    accounts = np.bincount(pairs // log.n_accounts, minlength=len(shares))
-    shared = np.flatnonzero(accounts >= settings.min_accounts)
+    shared = np.flatnonzero(_accounts(log, codes, seen) >= settings.min_accounts)
     place = np.full(len(shares) + 1, -1)  # the last for rows without an address
     place[shared] = np.arange(len(shared))
     address = place[codes]

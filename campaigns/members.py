@@ -109,8 +109,7 @@ def _mixture(
     hours of their own, shares and rates as they come; of a template that is the members' own, passers-by send
     a copy or two.
     """
-    place = np.full(log.n_accounts, -1)
-    place[candidates] = np.arange(len(candidates))
+    place = log.places(candidates)
     account, hour = place[log.account[rows]], log.hour[rows]
     inside = np.bincount(account, minlength=len(candidates)).astype(float)
     everything = np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float)

@@ -38,6 +38,12 @@ class Traffic:
         """The number of accounts with a sampled row."""
         return self.accounts.height
 
+    def places(self, accounts: Ints) -> Ints:
+        """Return (m,) the place of every account of the log among `accounts`, -1 for those not among them."""
+        place = np.full(self.n_accounts, -1)
+        place[accounts] = np.arange(len(accounts))
+        return place
+
     def rows_in(self, view: str, label: int) -> Ints:
         """Return the numbers of the rows in a cluster, (k,) int64 ascending."""
         if view not in self._places:

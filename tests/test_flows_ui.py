@@ -114,7 +114,7 @@ def test_the_table_quotes_prompts_only_when_asked(browser: Any, ui: str, run_dir
     flow(name="tell")(tell)(run_dir, run_dir.parents[1], WorkSettings(quote_in_ui=True))
     found = ask("/artifacts/latest/filter", artifacts={"key": {"any_": ["campaigns"]}})
     page = f"{ui}/v2/artifacts/artifact/{found[0]['latest_id']}"
-    assert "careful tutor" in read(browser, page, "campaign")
+    assert "careful tutor" in read(browser, page, "careful tutor")
 
 
 def test_the_form_shows_what_each_setting_means_and_its_choices(
@@ -130,5 +130,5 @@ def test_the_form_shows_what_each_setting_means_and_its_choices(
         "Most requests to look at",
         "Excess of mass",
     )
-    shown = read(browser, page, said[0])
+    shown = read(browser, page, *said)
     assert [words for words in said if words not in shown] == []

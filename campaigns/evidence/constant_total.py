@@ -11,7 +11,7 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 CLUMPED = 2.0  # accounts that send fewer rows than this at a time leave nothing to take turns with
-LEAST = 1.01
+LEAST = 1.01  # variance over mean: at 1 the negative binomial is the Poisson and has no shape
 
 
 def constant_total(log: Traffic, group: Group) -> Finding:
