@@ -73,11 +73,14 @@ def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
     return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
 
 
-def hours_of_others(log: Traffic, rows: Ints, members: Ints, data: Cells, days: tuple[Ints, Ints]) -> Floats:
-    """Return (c,) the expected share of each cell's hour slot by the rows of all other members.
+def hours_of_others(
+    log: Traffic, rows: Ints, members: Ints, data: Cells, days: tuple[Ints, Ints]
+) -> tuple[Floats, Floats]:
+    """Return (c,) the expected share of each cell's hour slot by the rows of all other members, in two ways.
 
-    rows: the members' rows that may be looked at. The product of the others' days and hours, a row added to
-    each, mostly on the account's own days (m,).
+    rows: the members' rows that may be looked at. First the product of the others' days and hours, a row
+    added to each, mostly on the account's own days (m,); then half of that and half the slots themselves, in
+    which bursts show.
     """
     place = log.places(members)
     whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
@@ -86,7 +89,10 @@ def hours_of_others(log: Traffic, rows: Ints, members: Ints, data: Cells, days: 
     by_hour = _of_others(whose, hour, len(members), 24)
     alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])
     by_day *= alive * (LIFE / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - LIFE)
-    return by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
+    profile = by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
+    slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
+    exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
+    return profile, (profile + exact) / 2
 
 
 def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:

@@ -16,10 +16,10 @@ from campaigns.laws import log_mean_exp
 from campaigns.vocabulary import Direction, Explanation, Signal
 
 HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
+ONGOING = frozenset({Signal.ROUND_CLOCK, Signal.SUSTAINED})  # either rules out a class: averaged
 OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
-DECIDING = (*sorted(OPERATOR), Signal.REPEATS, Signal.QUESTION_BANK, Signal.ROUND_CLOCK)
+DECIDING = (*sorted(OPERATOR), Signal.QUOTA, Signal.REPEATS, Signal.QUESTION_BANK, *sorted(ONGOING))
 HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
-BANK = frozenset({Signal.QUESTION_BANK, Signal.ROUND_CLOCK})  # either rules out a class: averaged
 
 
 class Model(NamedTuple):
@@ -33,16 +33,17 @@ MODELS: Mapping[Explanation, Model] = {
     Explanation.INDEPENDENT: Model("independent users of one interest", OPERATOR),
     Explanation.TOOL: Model(
         "customers of one tool or prompt library under a quota, each with a key of their own",
-        HOURS | {Signal.TASKS},
+        HOURS | {Signal.QUOTA},
     ),
     Explanation.AUTOMATION: Model(
         "jobs that customers run by the clock, each customer as much as it needs",
         frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.SERVICE: Model(
-        "a metered service that asks on its customers' behalf, round the clock", frozenset({Signal.REPEATS})
+        "a metered service that asks on its customers' behalf, round the clock",
+        frozenset({Signal.REPEATS, Signal.CONSTANT_TOTAL}),
     ),
-    Explanation.CLASS: Model("a class or an exam: the same questions, one deadline", BANK),
+    Explanation.CLASS: Model("a class, an exam or a release day: everybody before one date", ONGOING),
     Explanation.VIRAL: Model(
         "a prompt that went round, or fixed inputs run again", frozenset({Signal.QUESTION_BANK})
     ),
@@ -64,18 +65,15 @@ class Weighed(NamedTuple):
     sentence: str
 
 
-def weigh(findings: Mapping[Signal, Finding], one_subject: bool, organisation: float | None) -> list[Weighed]:
+def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> list[Weighed]:
     """Weigh a group against every innocent model that the columns of the log allow.
 
-    one_subject: whether the group asks about few topics, as a tool's or a job's users do; a crowd that deals
-    the same mix of many topics to every account is neither. organisation: the largest share of the group's
-    accounts in one organisation, None where the log does not say.
+    organisation: the largest share of the group's accounts in one organisation, None where the log does not
+    say.
     """
     weighed = []
     for explanation, model in MODELS.items():
         betrayed_by = model.betrayed_by
-        if explanation is Explanation.TOOL and one_subject:
-            betrayed_by = betrayed_by - {Signal.TASKS}
         if explanation is Explanation.ORGANISATION:
             if organisation is None:
                 continue
@@ -106,7 +104,7 @@ def _against(
 def _product(left: list[Finding]) -> float:
     """Multiply e-values of different sides of the rows; ways of showing the same side are averaged first."""
     total = 0.0
-    for alternatives in (HOURS, BANK):
+    for alternatives in (HOURS, ONGOING):
         values = [f.log_e or 0.0 for f in left if f.signal in alternatives]
         total += log_mean_exp(np.array(values)) if values else 0.0
-    return total + sum(f.log_e or 0.0 for f in left if f.signal not in HOURS | BANK)
+    return total + sum(f.log_e or 0.0 for f in left if f.signal not in HOURS | ONGOING)

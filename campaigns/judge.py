@@ -1,7 +1,7 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass as plain_dataclass
 
 import numpy as np
@@ -17,25 +17,26 @@ from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding, not_tested
-from campaigns.evidence.repeats import question_bank, repeated, repeats
+from campaigns.evidence.quota import quota
+from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.spread import spread
+from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
-from campaigns.explain import Weighed, weigh
+from campaigns.explain import OPERATOR, Weighed, weigh
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
-from campaigns.laws import Floats, Ints
+from campaigns.laws import Ints
 from campaigns.link import LinkSettings
-from campaigns.members import NETWORK, grown, parts
-from campaigns.merge import SAME_ACCOUNTS, fold
+from campaigns.members import NETWORK, TOPICS, grown, parts
+from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
-MANY_TOPICS = 5.0  # exp(entropy) from which a group's mix of topics is a mix
 TEXTS_READ = 30
 
 
@@ -82,13 +83,17 @@ def judge(
     """
     groups, law, network = candidates(log, topics, profiles, settings, seed)
     logger.info("judging %d groups", len(groups))
-    again = repeated(log)
-    findings = [evidence(log, group, law, topics, again, settings.ignore) for group in groups]
+    known = repeated(log)
+    findings = [evidence(log, group, law, topics, known, settings.ignore) for group in groups]
     explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
     log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
     q_values = e_bh_q_values(log_e)
-    order = np.lexsort((-np.array([len(group.members) for group in groups]), -log_e))
-    passing = [int(i) for i in order if q_values[i] <= settings.level]
+    sizes = np.array([len(group.members) for group in groups])
+    order = np.lexsort((-sizes, -np.maximum(log_e, 0.0)))  # of groups without evidence the largest
+    passing = sorted(
+        (int(i) for i in order if q_values[i] <= settings.level),
+        key=lambda i: -_plainness(findings[i], len(groups[i].members)),
+    )
     first = _campaigns(log, groups, passing, law, topics, network)
     listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
@@ -134,6 +139,16 @@ def candidates(
     return _distinct(log, groups), law, network
 
 
+def _plainness(findings: Mapping[Signal, Finding], n_accounts: int) -> float:
+    """Return how plainly a group that passes is one operator's: what its accounts add up to, each by each.
+
+    E-values are cut off, so many groups tie that hold an operator and some bystanders. The sum of what every
+    account adds is larger the more of the operator there is, the mean the fewer bystanders: their product.
+    """
+    ratios = [f.ratio for signal, f in findings.items() if signal in OPERATOR and f.ratio is not None]
+    return float(sum(max(ratio, 0.0) for ratio in ratios)) ** 2 / n_accounts
+
+
 def _telling(log: Traffic, group: Group) -> bool:
     """Return whether a group has linking-half rows enough to be worth a test: each costs the others power."""
     return int((~log.held_out[group.rows]).sum()) >= TELLING
@@ -146,14 +161,14 @@ def _campaigns(
 
     What has grown may turn out to be one: folded, grown, and folded again.
     """
-    labels = {**log.clusters, "topics": topics, NETWORK: network}
+    labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     strongest, campaigns = passing, [groups[i] for i in passing]
     for last in (False, True):
         campaigns, home = fold(log, campaigns, topics)
         strongest = [strongest[home.index(c)] for c in range(len(campaigns))]
         if not last:
             campaigns = [grown(log, campaign, law, labels) for campaign in campaigns]
-    return dict(zip(strongest, campaigns, strict=True))
+    return dict(zip(strongest, settled(log, campaigns), strict=True))
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:
@@ -188,18 +203,20 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
 
 
 def evidence(
-    log: Traffic, group: Group, law: People, topics: Ints, again: Floats, ignore: Collection[Signal] = ()
+    log: Traffic, group: Group, law: People, topics: Ints, known: Repeats, ignore: Collection[Signal] = ()
 ) -> dict[Signal, Finding]:
-    """Return what each signal that decides says about a group; again (n,): `repeated(log)`."""
+    """Return what each signal that decides says about a group; known: `repeated(log)`."""
     found = [
         evenness(log, group, law),
+        quota(log, group, law),
         rhythm(log, group, law),
         constant_total(log, group),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),
-        repeats(log, group, again),
-        question_bank(log, group, again),
+        repeats(log, group, known),
+        question_bank(log, group, known),
         round_clock(log, group),
+        sustained(log, group),
     ]
     return {
         finding.signal: not_tested(finding.signal, "left out by the settings")
@@ -228,7 +245,7 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
         orgs = log.accounts["org_id"].gather(group.members).drop_nulls()
         largest = np.unique(orgs.to_numpy(), return_counts=True)[1].max(initial=0)
         organisation = int(largest) / len(group.members)
-    return weigh(findings, (findings[Signal.TASKS].effect or 0.0) < MANY_TOPICS, organisation)
+    return weigh(findings, organisation)
 
 
 def _reason(reported: bool, explanations: list[Weighed]) -> str:

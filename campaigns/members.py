@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,32 @@ from campaigns.traffic import Traffic
 
 ROUNDS = 15
 # How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates.
-QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0
+QUEUE_HOURS, QUEUE_SHARE = 128.0, 20.0
 SHARE_OF_BYSTANDERS = 2.0
 # How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
+TOPICS_ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)
 OURS, OURS_ROWS = 0.3, 5  # a good part, and the rows that make it more than an accident
 OURS_IN_MAIN = 0.1  # least part of a label that holds much of what the members wrote
-NETWORK = "network"
+NETWORK, TOPICS = "network", "topics"
 MARKS = ("run", "skeleton", NETWORK)  # what can be a campaign's own, the more exact first
 COVERED = 0.8  # part of the members' work that makes a template or a network the mark of the campaign
 COPIES = 1.5  # requests of somebody who tries another's template
 OURS_ACCOUNTS = 0.1  # least part of the members that a label of theirs has
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
+
+
+class Known(NamedTuple):
+    """A campaign whose members may be compared by all that they did, volumes and topics as well.
+
+    members (k,): accounts that were reported. template: whether its work bears a mark of its own, so that
+    bystanders are passers-by. topics (n,) int64 by row of the log.
+    """
+
+    members: Ints
+    template: bool
+    topics: Ints
 
 
 def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list[Group]:
@@ -40,9 +54,7 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     """
     whole = dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
     rows = group.rows[~log.held_out[group.rows]]
-    part = dataclasses.replace(
-        group, confidence=_mixture(log, rows, group.candidates, people, False, ~log.held_out)
-    )
+    part = dataclasses.replace(group, confidence=_mixture(log, rows, group.candidates, people, ~log.held_out))
     if len(part.members) < min_accounts:
         return [whole]
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
@@ -68,7 +80,8 @@ def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)
-        confidence = _mixture(log, rows, candidates, people, True, everything, group.members, bool(exact))
+        known = Known(group.members, bool(exact), labels[TOPICS])
+        confidence = _mixture(log, rows, candidates, people, everything, known)
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         if len(larger.members) < len(group.members) / 2:
             return group
@@ -98,16 +111,14 @@ def _mixture(
     rows: Ints,
     candidates: Ints,
     people: People,
-    volumes: bool,
     half: NDArray[np.bool_],
-    start: Ints | None = None,
-    template: bool = False,
+    known: Known | None = None,
 ) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
-    One queue: the hours of the crowd, a common share of the account's traffic, a common rate. Bystanders:
-    hours of their own, shares and rates as they come; of a template that is the members' own, passers-by send
-    a copy or two.
+    One queue: the hours of the crowd, a common share of the account's traffic, and of a known campaign a
+    common rate and mix of topics. Bystanders: hours and topics of their own, shares and rates as they come;
+    of a template that is the members' own, passers-by send a copy or two.
     """
     place = log.places(candidates)
     account, hour = place[log.account[rows]], log.hour[rows]
@@ -118,13 +129,15 @@ def _mixture(
     days = lives(log, rows, candidates)
     bystander = dirichlet_multinomial(loose, while_alive(loose, days, people.hours), people.rhythm / 2)
     evenly = hour_shares(log, rows)
-    known = start is not None
     weight = np.full(len(candidates), 0.5)
-    if start is not None:  # newcomers, however many, do not outweigh those who were reported
-        weight = np.where(np.isin(candidates, start), 0.9, 0.1 * min(len(start) / len(candidates), 1))
-    tight: dict[str, float] = (
-        {} if known else {"hours": QUEUE_HOURS, "share": QUEUE_SHARE, "rate": QUEUE_RATE}
-    )
+    if known:  # newcomers, however many, do not outweigh those who were reported
+        few = min(len(known.members) / len(candidates), 1)
+        weight = np.where(np.isin(candidates, known.members), 0.9, 0.1 * few)
+        topic = known.topics[rows]
+        asked = _cells(account, topic, len(people.topics), len(candidates))
+        wide = smooth(np.bincount(topic, minlength=len(people.topics)).astype(float), people.topics, 50.0)
+        own_topics = dirichlet_multinomial(asked, wide[asked.bin], people.tasks / 2)
+    tight: dict[str, float] = {} if known else {"hours": QUEUE_HOURS, "share": QUEUE_SHARE}
 
     def queue(name: str, fit: Callable[[float], Floats], grid: tuple[float, ...]) -> Floats:
         if name not in tight:  # as tight as those are who were reported, whoever joins
@@ -141,13 +154,17 @@ def _mixture(
             -MOST,
             MOST,
         )
-        if volumes:
+        if known:
             logit = logit + np.clip(
                 queue("rate", partial(_rate, inside, exposure, weight), RATES)
-                - _passing(inside, exposure, None if template else 1 - weight, min(people.volume, 1.0)),
+                - _passing(inside, exposure, None if known.template else 1 - weight, min(people.volume, 1.0)),
                 -MOST,
                 MOST,
             )
+            theirs = np.bincount(topic, weights=weight[account], minlength=len(wide)).astype(float)
+            mix = smooth(theirs, wide, 50.0)
+            alike = queue("topics", partial(dirichlet_multinomial, asked, mix[asked.bin]), TOPICS_ALIKE)
+            logit = logit + np.clip(alike - own_topics, -MOST, MOST)
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
         before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
         if np.max(np.abs(before - weight)) < 1e-3:

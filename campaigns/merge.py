@@ -85,6 +85,45 @@ def _own_template(log: Traffic, group: Group, other: Group) -> bool:
     return False
 
 
+def settled(log: Traffic, campaigns: list[Group]) -> list[Group]:
+    """Leave each account to the campaign that its requests are of, where two campaigns claim the same ones.
+
+    An account that works for two operators sends different requests for each, and stays with both.
+    """
+    rows = [campaign.member_rows(log) for campaign in campaigns]
+    counts = np.array([np.bincount(log.account[part], minlength=log.n_accounts) for part in rows])
+    return [
+        _without(
+            campaign,
+            np.concatenate(
+                [
+                    np.empty(0, dtype=np.int64),
+                    *(
+                        _claimed(log, rows[i], rows[j], counts[i], counts[j], earlier=j < i)
+                        for j in range(len(campaigns))
+                        if j != i
+                    ),
+                ]
+            ),
+        )
+        for i, campaign in enumerate(campaigns)
+    ]
+
+
+def _claimed(log: Traffic, mine: Ints, other: Ints, counts: Ints, others: Ints, *, earlier: bool) -> Ints:
+    """Return the accounts most of whose rows here are the other's, who has more of them."""
+    both = np.bincount(log.account[np.intersect1d(mine, other)], minlength=log.n_accounts)
+    more = others >= counts if earlier else others > counts
+    return np.flatnonzero((2 * both > counts) & (both > 0) & more)
+
+
+def _without(campaign: Group, accounts: Ints) -> Group:
+    kept = ~np.isin(campaign.candidates, accounts)
+    return dataclasses.replace(
+        campaign, candidates=campaign.candidates[kept], confidence=campaign.confidence[kept]
+    )
+
+
 def _union(campaign: Group, group: Group) -> Group:
     """Return both groups as one, members of either."""
     candidates = np.union1d(campaign.candidates, group.candidates)

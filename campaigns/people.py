@@ -17,11 +17,13 @@ MARGIN = 4.0  # how much tighter than the whole log an ordinary interest group m
 class People(NamedTuple):
     """Upper bounds on how tight people are; infinity is one queue.
 
-    volume: gamma shape of rows per account. rhythm, tasks, addresses: Dirichlet concentrations of hours,
-    topics and addresses. hours (slots,), topics (t,): the shares of the whole log.
+    volume, daily: gamma shapes of rows an account, and of rows a day of its life. rhythm, tasks, addresses:
+    Dirichlet concentrations of hours, topics and addresses. hours (slots,), topics (t,): the shares of the
+    whole log.
     """
 
     volume: float
+    daily: float
     rhythm: float
     tasks: float
     addresses: float
@@ -29,12 +31,15 @@ class People(NamedTuple):
     topics: Floats
 
 
-def volume_shape(counts: Floats) -> float:
-    """Return the gamma shape of zero-truncated Poisson counts by maximum likelihood, between 0.1 and 100."""
-    mean = counts.mean()
+def volume_shape(counts: Floats, exposure: Floats) -> float:
+    """Return the gamma shape of zero-truncated Poisson counts by maximum likelihood, between 0.1 and 100.
+
+    counts, exposure (m,): rows and what they are measured by.
+    """
+    mean = float(counts.sum() / exposure.sum())
 
     def loss(log_shape: float) -> float:
-        return -float(truncated_gamma_poisson(counts, np.ones(len(counts)), mean, np.exp(log_shape)).sum())
+        return -float(truncated_gamma_poisson(counts, exposure, mean, np.exp(log_shape)).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.1), np.log(100)), method="bounded").x))
 
@@ -61,6 +66,15 @@ def truncated_gamma_poisson(
     )
 
 
+def days_of_life(log: Traffic, rows: Ints) -> Floats:
+    """Return (m,) every account's days between first and last of the rows, at least half a day."""
+    first = np.full(log.n_accounts, np.iinfo(np.int64).max)
+    last = np.zeros(log.n_accounts, dtype=np.int64)
+    np.minimum.at(first, log.account[rows], log.hour[rows])
+    np.maximum.at(last, log.account[rows], log.hour[rows])
+    return np.maximum((last - np.minimum(first, last)) / 24.0, 0.5)
+
+
 def people(log: Traffic, topics: Ints, seed: int) -> People:
     """Fit the laws on accounts drawn at random from the whole log; topics (n,) int64 by row.
 
@@ -74,13 +88,15 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     hours = hour_shares(log, np.arange(len(log.account)))
     shares = (np.bincount(topics, minlength=1) + 1.0) / (len(topics) + topics.max(initial=0) + 1.0)
     totals = log.accounts["n_total"].to_numpy().astype(float)
+    life = days_of_life(log, np.arange(len(log.account)))
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)
         return MARGIN * min(tightness(view), 16.0) if len(view.data.held) else MARGIN
 
     return People(
-        volume=float(np.clip(2 * volume_shape(totals), 2.0, 6.0)),
+        volume=float(np.clip(2 * volume_shape(totals, np.ones(len(totals))), 2.0, 6.0)),
+        daily=float(np.clip(3 * volume_shape(counts.astype(float), life), 3.0, 5.0)),
         rhythm=bound(log.hour, hours),
         tasks=bound(topics, shares),
         addresses=MARGIN,

@@ -8,6 +8,7 @@ class Signal(StrEnum):
 
     SPREAD = "account_spread"
     EVENNESS = "evenness"
+    QUOTA = "quota"
     RHYTHM = "rhythm"
     TASKS = "shared_tasks"
     CONSTANT_TOTAL = "constant_total"
@@ -16,6 +17,7 @@ class Signal(StrEnum):
     REPEATS = "repeats"
     QUESTION_BANK = "question_bank"
     ROUND_CLOCK = "round_the_clock"
+    SUSTAINED = "sustained"
     CONCENTRATION = "concentration"
     CAPABILITY = "capability"
 

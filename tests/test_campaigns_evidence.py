@@ -3,10 +3,13 @@ import polars as pl
 import pytest
 
 from campaigns.evidence.constant_total import constant_total
+from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import MOST, log_e_value
+from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
+from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.groups import Group
 from campaigns.people import people
@@ -22,9 +25,20 @@ def everybody(log):
     )
 
 
-def test_a_repeat_is_a_text_that_two_accounts_sent():
+def test_a_repeat_is_asked_at_another_time_and_not_just_sent_again():
     log = traffic(*rows_at([("a", 1, 7), ("a", 2, 7), ("b", 3, 8), ("c", 4, 8), ("c", 5, 9)]))
-    assert repeated(log).tolist() == [0, 0, 1, 1, 0]
+    assert repeated(log).again.tolist() == [0, 0, 1, 1, 0]
+    log = traffic(*rows_at([("a", 1, 7), ("a", 2, 8), ("a", 3, 7), ("b", 4, 9)]))
+    assert repeated(log).again.tolist() == [1, 0, 1, 0]
+    assert repeated(log).usual == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat():
+    rows, accounts = rows_at([("a", 1, 7), ("b", 2, 7), ("b", 3, 8)])
+    refused = traffic(rows.with_columns(status=pl.Series([429, 200, 200])), accounts)
+    answered = traffic(rows.with_columns(status=pl.Series([200, 200, None])), accounts)
+    assert repeated(refused).again.tolist() == [0, 0, 0]
+    assert repeated(answered).again.tolist() == [1, 1, 0]
 
 
 def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
@@ -51,6 +65,35 @@ def test_only_a_group_that_never_sleeps_is_round_the_clock(hours, direction):
         rng = np.random.default_rng(0)
         log = traffic(*rows_at([(f"a{i % 40}", 24 * (i % 7) + rng.integers(8, 18), i) for i in range(900)]))
     assert round_clock(log, everybody(log)).direction is direction
+
+
+@pytest.mark.parametrize(
+    ("days", "direction"), [(range(7), Direction.FOR), ((3, 4), Direction.NEUTRAL), ((4,), Direction.NEUTRAL)]
+)
+def test_a_crowd_before_one_date_is_told_from_work_that_goes_on(days, direction):
+    rng = np.random.default_rng(0)
+    events = [(f"a{i % 40}", 24 * days[i // 2 % len(days)] + rng.integers(8, 18), i) for i in range(900)]
+    log = traffic(*rows_at([*events, ("first", 0, 900), ("last", 167, 901)]))
+    assert sustained(log, everybody(log)).direction is direction
+
+
+def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():
+    log = traffic(*rows_at([(f"a{i % 30}", i % 48, i) for i in range(600)]))
+    assert sustained(log, everybody(log)).status is Status.NOT_TESTED
+
+
+@pytest.mark.parametrize(("volumes", "direction"), [("even", Direction.FOR), ("capped", Direction.AGAINST)])
+def test_a_quota_makes_volumes_even_and_leaves_some_below_it(volumes, direction):
+    log = traffic(
+        *plant(2, [("p", 300, "heavy", "people", range(30)), ("a", 80, volumes, "people", range(5))])
+    )
+    crowd = np.flatnonzero(log.accounts["account_id"].str.starts_with("a").to_numpy())
+    rows = np.flatnonzero(np.isin(log.account, crowd))
+    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(80))
+    law = people(log, log.clusters["full"], 0)
+    finding = quota(log, group, law)
+    assert finding.direction is direction or (volumes == "capped" and finding.log_e < 0)
+    assert finding.log_e <= evenness(log, group, law).log_e
 
 
 def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst_by_themselves():

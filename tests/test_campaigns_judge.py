@@ -34,12 +34,17 @@ def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
     assert len(next(case for case in cases if case.reported).group.members) == 40
 
 
-@pytest.mark.parametrize("volumes", ["heavy", "even"])
+@pytest.mark.parametrize("volumes", ["heavy", "capped"])
 def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
     log, cases = judged(1, [("class", 60, volumes, "people", range(200, 203))])
     assert reported(log, cases) == []
     names = [log.accounts["account_id"].gather(case.group.candidates) for case in cases]
     assert any(name.str.starts_with("class").mean() > 0.8 for name in names)
+
+
+def test_volumes_more_even_than_a_quota_makes_them_are_reported_whatever_the_hours():
+    log, cases = judged(1, [("hydra", 60, "even", "people", range(200, 203))])
+    assert reported(log, cases) == [{"hydr"}]
 
 
 def test_customers_jobs_by_the_clock_with_volumes_of_their_own_are_explained():

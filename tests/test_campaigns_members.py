@@ -6,7 +6,7 @@ import polars as pl
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
 from campaigns.members import grown
-from campaigns.merge import fold
+from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
 from tests.traffic_planted import plant
@@ -47,7 +47,7 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     log = log_of(1, [CREW, ("tries", 20, "even", "people", range(0, 60))], {"hydra": 0, "tries": 0})
     tries = np.isin(log.account, numbers(log, "tries"))
     mostly = tries & (np.random.default_rng(0).random(len(tries)) > 0.05)
-    labels = {"run": np.where(mostly, -1, log.clusters["run"])}
+    labels = {"run": np.where(mostly, -1, log.clusters["run"]), "topics": log.clusters["full"]}
     crew = numbers(log, "hydra")
     larger = grown(log, group_of(log, crew[:12]), people(log, log.clusters["full"], 0), labels)
     assert set(larger.members.tolist()) == set(crew.tolist())
@@ -69,6 +69,27 @@ def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
         log, [group_of(log, numbers(log, name)) for name in ("hydra", "other")], log.clusters["full"]
     )
     assert home == [0, 1]
+
+
+def test_an_account_that_two_campaigns_claim_for_the_same_requests_stays_with_the_one_that_has_more():
+    log = log_of(5, [CREW, ("other", 30, "even", "flat", range(110, 120))], {})
+    crew, other = numbers(log, "hydra"), numbers(log, "other")
+    whole = group_of(log, crew)
+    claims = np.union1d(other, crew[:4])
+    some = np.isin(log.account, other) | (np.isin(log.account, crew[:4]) & (log.clusters["full"] < 106))
+    larger = Group(clusters=(), rows=np.flatnonzero(some), candidates=claims, confidence=np.ones(len(claims)))
+    for pair in ([whole, larger], [larger, whole]):
+        members = [set(campaign.members.tolist()) for campaign in settled(log, pair)]
+        assert sorted(map(len, members)) == [30, 30]
+        assert set(crew.tolist()) in members
+
+
+def test_an_account_that_does_other_work_for_each_of_two_campaigns_stays_with_both():
+    log = log_of(6, [CREW], {})
+    crew = numbers(log, "hydra")
+    halves = [np.flatnonzero(np.isin(log.account, crew) & (log.clusters["full"] % 2 == i)) for i in range(2)]
+    pair = [Group(clusters=(), rows=rows, candidates=crew, confidence=np.ones(30)) for rows in halves]
+    assert [len(campaign.members) for campaign in settled(log, pair)] == [30, 30]
 
 
 def test_a_crowd_is_listed_once_and_reported_groups_come_first():

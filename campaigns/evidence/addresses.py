@@ -39,4 +39,5 @@ def shared_addresses(log: Traffic, group: Group, people: People) -> Finding:
         log_e_value(ratio),
         int(view.data.held.sum()),
         f"An address of the group is used by {shared:.1f} of its accounts on average.",
+        ratio,
     )

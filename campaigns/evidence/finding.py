@@ -10,7 +10,10 @@ MOST = np.log(1e6)  # no signal alone may say more: a model of people is never t
 
 
 class Finding(NamedTuple):
-    """One row of campaign_evidence; log_e is None where the signal does not decide, only describes."""
+    """One row of campaign_evidence; log_e is None where the signal does not decide, only describes.
+
+    ratio: the log-likelihood ratio that log_e was made of, not cut off, where it is a sum over accounts.
+    """
 
     signal: Signal
     status: Status
@@ -21,6 +24,7 @@ class Finding(NamedTuple):
     log_e: float | None
     n: int
     sentence: str
+    ratio: float | None = None
 
     @property
     def direction(self) -> Direction:

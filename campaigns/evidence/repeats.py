@@ -1,4 +1,6 @@
-"""The same prompt from several accounts: people, classes and jobs repeat; a harvest asks everything once."""
+"""The same prompt again: people, bots and jobs repeat themselves and each other; a harvest does not."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,48 +10,70 @@ from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
-BANK = 0.2  # least share of repeated requests where many answer the same questions
+BANK = 0.2  # least share of repeated requests where the same inputs are asked over and over
+PEOPLES = 2 / 3  # of an account's usual rate, what a service's customers repeat at least
+REFUSED = 400  # HTTP status from which a request was not answered
 TESTABLE = 0.01  # a log of free text, where hardly anything repeats, cannot tell by repeats
 
 
-def repeated(log: Traffic) -> Floats:
-    """Return (n,) 1.0 where the row's exact text was sent by at least two accounts, else 0.0."""
-    text: Ints = log.rows["text"].to_numpy().astype(np.int64)
-    pairs = np.unique(text * log.n_accounts + log.account)
-    accounts = np.bincount(pairs // log.n_accounts)
-    return (accounts[text] > 1).astype(float)
+class Repeats(NamedTuple):
+    """again (n,): 1.0 where the row's exact text was asked at another time too, else 0.0; usual: its mean.
 
-
-def repeats(log: Traffic, group: Group, again: Floats) -> Finding:
-    """Weigh how few of the members' requests another account has sent too, against people's repeats.
-
-    again (n,): `repeated(log)`. Null: each request repeats with at least a quarter of the log's own rate, as
-    the requests of a service's customers do. Not tested in a log of free text: there nobody repeats.
+    The mean is over accounts, not rows: one nightly evaluation is not what people do.
     """
-    usual = float(again.mean())
-    if usual < TESTABLE:
-        return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({usual:.1%})")
-    return _finding(Signal.REPEATS, log, group, again, usual / 4, "people's repeats")
+
+    again: Floats
+    usual: float
 
 
-def question_bank(log: Traffic, group: Group, again: Floats) -> Finding:
-    """Weigh the same share against one in five: a class, an exam, a viral prompt, jobs over fixed inputs."""
-    return _finding(Signal.QUESTION_BANK, log, group, again, BANK, "many accounts, one set of prompts")
+def repeated(log: Traffic) -> Repeats:
+    """Find the requests that are asked again, by the same account or another.
+
+    Sent again at once, with nothing in between, or after a refusal, a request is only tried again, as
+    everybody's are.
+    """
+    text: Ints = log.rows["text"].to_numpy().astype(np.int64)
+    order = np.lexsort((log.rows["timestamp"].to_numpy(), log.account))
+    tried = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
+    if log.has("status"):
+        tried |= log.rows["status"].fill_null(200).to_numpy()[order] >= REFUSED
+    asked = np.bincount(text[order[~tried]], minlength=int(text.max(initial=-1)) + 1)
+    again = (asked[text] > 1).astype(float)
+    rows = np.bincount(log.account, minlength=log.n_accounts)
+    share = np.bincount(log.account, weights=again, minlength=log.n_accounts) / np.maximum(rows, 1)
+    return Repeats(again, float(share.mean()))
 
 
-def _finding(signal: Signal, log: Traffic, group: Group, again: Floats, least: float, null: str) -> Finding:
+def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
+    """Weigh how few of the members' requests come again, against people's repeats.
+
+    Null: each request repeats with at least two thirds of the log's usual rate, as those of a service's
+    customers do. Not tested in a log of free text: there nobody repeats.
+    """
+    if known.usual < TESTABLE:
+        return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
+    return _finding(Signal.REPEATS, log, group, known, PEOPLES * known.usual, "people's repeats")
+
+
+def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
+    """Weigh the same share against one in five: a viral prompt, a question bank, jobs over fixed inputs."""
+    return _finding(Signal.QUESTION_BANK, log, group, known, BANK, "one set of prompts")
+
+
+def _finding(signal: Signal, log: Traffic, group: Group, known: Repeats, least: float, null: str) -> Finding:
     rows = group.member_rows(log)
-    share, usual = float(again[rows].mean()), float(again.mean())
+    share = float(known.again[rows].mean())
     return Finding(
         signal,
         Status.TESTED,
         None,
         share,
-        share / max(usual, 1e-9),
+        share / max(known.usual, 1e-9),
         f"{null}: at least {least:.1%} of requests",
         log_e_value(_shortfall(len(rows), share, least)),
         len(rows),
-        f"{share:.1%} of the requests have been sent by another account too; {usual:.1%} in the whole log.",
+        f"{share:.1%} of the requests are in the log once more, word for word; of an account's it is usually "
+        f"{known.usual:.1%}.",
     )
 
 

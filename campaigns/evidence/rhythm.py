@@ -1,8 +1,11 @@
 """When accounts write: people come back to sessions and hours of their own, a queue has none."""
 
+import numpy as np
+
 from campaigns.aspects import Aspect, aspect, hours_of_others, lives, log_ratio, tightness, while_alive
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
+from campaigns.laws import log_mean_exp
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -21,11 +24,12 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     view = aspect(log, group.rows, member, log.hour, people.hours)
     seen = rows[~log.held_out[rows]]
     days = lives(log, seen, member)
-    crowd = hours_of_others(log, seen, member, view.data, days)
-    view = Aspect(view.data, crowd, while_alive(view.data, days, people.hours))
+    wide = while_alive(view.data, days, people.hours)
+    views = [Aspect(view.data, crowd, wide) for crowd in hours_of_others(log, seen, member, view.data, days)]
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
-    tight = tightness(view)
+    tight = tightness(views[0])
+    ratio = log_mean_exp(np.array([log_ratio(crowd, people.rhythm) for crowd in views]))
     own = float((view.data.held * (view.data.seen > 0)).sum() / view.data.held.sum())
     return Finding(
         Signal.RHYTHM,
@@ -34,7 +38,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         tight,
         own,
         f"people's hours: Dirichlet-multinomial, concentration at most {people.rhythm:.0f}",
-        log_e_value(log_ratio(view, people.rhythm)),
+        log_e_value(ratio),
         int(view.data.held.sum()),
         f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
         + (
@@ -42,4 +46,5 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
             if tight > people.rhythm
             else "accounts keep sessions and hours of their own, as people do."
         ),
+        ratio,
     )

@@ -4,6 +4,7 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value
 from campaigns.groups import Group
+from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -18,15 +19,13 @@ def round_clock(log: Traffic, group: Group) -> Finding:
     a crowd of one time zone, at most a tenth in its night. Accounts in hour blocks are counted, not rows: a
     burst is one event.
     """
-    rows = group.member_rows(log)
-    seen, held = rows[~log.held_out[rows]], rows[log.held_out[rows]]
+    seen, held = events(log, group)
     start = log.start_hour
-    profile = np.bincount((log.hour[seen] + start) % 24, minlength=24)
+    profile = np.bincount((seen + start) % 24, minlength=24)
     sums = np.array([np.roll(profile, -h)[:QUIET].sum() for h in range(24)])
     night = (np.argmin(sums) + np.arange(QUIET)) % 24
-    events = np.unique(log.account[held] * log.n_slots + log.hour[held]) % log.n_slots
-    n = len(events)
-    share = float(np.isin((events + start) % 24, night).mean()) if n else 0.0
+    n = len(held)
+    share = float(np.isin((held + start) % 24, night).mean()) if n else 0.0
     ratio = -1.0
     if share > AWAKE:
         awake = max(1 - share, 0.5 / n)
@@ -43,3 +42,14 @@ def round_clock(log: Traffic, group: Group) -> Finding:
         n,
         f"{share:.0%} of the group's activity is in its six quietest hours; use round the clock gives 25%.",
     )
+
+
+def events(log: Traffic, group: Group) -> tuple[Ints, Ints]:
+    """Return the hour slots of the members' activity in the linking and in the held-out half.
+
+    One for each account and slot with a row: a burst is one event.
+    """
+    rows = group.member_rows(log)
+    halves = (rows[~log.held_out[rows]], rows[log.held_out[rows]])
+    seen, held = (np.unique(log.account[r] * log.n_slots + log.hour[r]) % log.n_slots for r in halves)
+    return seen, held

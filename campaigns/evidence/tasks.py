@@ -24,7 +24,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
         return not_tested(Signal.TASKS, "no rows in one of the halves")
     shares = np.bincount(topics[rows]) / len(rows)
     breadth = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
-    tight = tightness(view)
+    tight, ratio = tightness(view), log_ratio(view, people.tasks)
     return Finding(
         Signal.TASKS,
         Status.TESTED,
@@ -32,7 +32,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
         tight,
         breadth,
         f"people's interests: Dirichlet-multinomial, concentration at most {people.tasks:.0f}",
-        log_e_value(log_ratio(view, people.tasks)),
+        log_e_value(ratio),
         int(view.data.held.sum()),
         f"The group spreads over about {breadth:.1f} topics, and "
         + (
@@ -40,4 +40,5 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
             if tight > people.tasks
             else "accounts have mixes of their own."
         ),
+        ratio,
     )
