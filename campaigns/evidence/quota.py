@@ -1,6 +1,7 @@
 """Volumes under a cap: a quota makes those who reach it even, and leaves the others as they are."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from scipy.special import gammaln
@@ -62,11 +63,17 @@ def _laws(mean: float, shapes: list[float]) -> Iterator[tuple[Floats, Floats]]:
     """Yield rates (r,) and weights (r,) of people below a cap and at it."""
     for shape in shapes:
         for share in AT_CAP:
-            below = gamma.ppf((np.arange(NODES) + 0.5) / NODES * (1 - share), shape)
-            at = gamma.ppf(1 - share, shape)
-            weights = np.append(np.full(NODES, (1 - share) / NODES), share)
+            rates, weights = _capped(shape, share)
             for cap in CAPS * mean:
-                yield np.append(below, at) * (cap / at), weights
+                yield rates * cap, weights
+
+
+@cache
+def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
+    """Return rates (r,) of people in parts of the cap, the cap itself last, and their weights (r,)."""
+    below = gamma.ppf((np.arange(NODES) + 0.5) / NODES * (1 - share), shape)
+    rates = np.append(below / gamma.ppf(1 - share, shape), 1.0)
+    return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
 
 
 def _log_likelihood(counts: Floats, exposure: Floats, rates: Floats, weights: Floats) -> Floats:
