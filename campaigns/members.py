@@ -83,7 +83,7 @@ def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
         known = Known(group.members, bool(exact), labels[TOPICS])
         confidence = _mixture(log, rows, candidates, people, everything, known)
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
-        if len(larger.members) < len(group.members) / 2:
+        if len(larger.member_rows(log)) < len(work) / 2:  # lost what was reported: bystanders send little
             return group
         group = larger
     listed = group.confidence >= LISTED
