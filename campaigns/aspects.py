@@ -73,14 +73,24 @@ def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
     return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
 
 
+class OthersHours(NamedTuple):
+    """What the rows of all other members say of each cell's hour slot, (c,) expected shares each.
+
+    profile: the product of their days and hours; bursts: half of that and half the slots themselves, in which
+    bursts show; any_hour: their days, and all hours of the day alike.
+    """
+
+    profile: Floats
+    bursts: Floats
+    any_hour: Floats
+
+
 def hours_of_others(
     log: Traffic, rows: Ints, members: Ints, data: Cells, days: tuple[Ints, Ints]
-) -> tuple[Floats, Floats]:
-    """Return (c,) the expected share of each cell's hour slot by the rows of all other members, in two ways.
+) -> OthersHours:
+    """Return the crowd's hours, mostly on the account's own days (m,), a row added to each day and hour.
 
-    rows: the members' rows that may be looked at. First the product of the others' days and hours, a row
-    added to each, mostly on the account's own days (m,); then half of that and half the slots themselves, in
-    which bursts show.
+    rows: the members' rows that may be looked at.
     """
     place = log.places(members)
     whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
@@ -89,10 +99,11 @@ def hours_of_others(
     by_hour = _of_others(whose, hour, len(members), 24)
     alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])
     by_day *= alive * (LIFE / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - LIFE)
-    profile = by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
+    on_day = by_day[data.account, data.bin // 24]
+    profile = on_day * by_hour[data.account, data.bin % 24]
     slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
     exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
-    return profile, (profile + exact) / 2
+    return OthersHours(profile, (profile + exact) / 2, on_day / 24)
 
 
 def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
@@ -115,18 +126,21 @@ def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
     return shares[data.bin] * np.where(inside, LIFE / alive, 0.0) + (1 - LIFE) * shares[data.bin]
 
 
-def log_ratio(view: Aspect, people: float) -> float:
+def log_ratio(view: Aspect, people: float, besides: Floats | None = None) -> float:
     """Return the log-likelihood ratio of "one queue" to "people", on held-out rows given the linking half.
 
-    People may be as tight as the concentration `people` and follow either the crowd or the whole log; the
-    best of those is taken, so the ratio's expectation under any of them is at most one (a universal
-    inference argument: the numerator is fixed by the linking half). Each account's ratio is cut off at
-    MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
+    People may be as tight as the concentration `people` and follow either the crowd or the whole log; they
+    may be as tight as a queue around the shares `besides` (c,). The best of those is taken, so the ratio's
+    expectation under any of them is at most one (a universal inference argument: the numerator is fixed by
+    the linking half). Each account's ratio is cut off at MOST_EACH, which can only lower the expectation: a
+    few busy accounts do not make a queue.
     """
     loose = [c for c in PEOPLE if c <= people] or [PEOPLE[0]]
     people_say = [
         dirichlet_multinomial(view.data, base, c) for c in loose for base in (view.crowd, view.log_wide)
     ]
+    if besides is not None:
+        people_say += [dirichlet_multinomial(view.data, besides, c) for c in (*loose, *OPERATOR)]
     innocent = max(people_say, key=lambda by_account: float(by_account.sum()))
     operator = [dirichlet_multinomial(view.data, view.crowd, c) - innocent for c in OPERATOR]
     return log_mean_exp(np.array([np.minimum(ratio, MOST_EACH).sum() for ratio in operator]))

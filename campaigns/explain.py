@@ -18,7 +18,15 @@ from campaigns.vocabulary import Direction, Explanation, Signal
 HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
 ONGOING = frozenset({Signal.ROUND_CLOCK, Signal.SUSTAINED})  # either rules out a class: averaged
 OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
-DECIDING = (*sorted(OPERATOR), Signal.QUOTA, Signal.REPEATS, Signal.QUESTION_BANK, *sorted(ONGOING))
+DECIDING = (
+    *sorted(OPERATOR),
+    Signal.QUOTA,
+    Signal.SCHEDULE,
+    Signal.REPEATS,
+    Signal.QUESTION_BANK,
+    *sorted(ONGOING),
+)
+SIDES = (HOURS | {Signal.SCHEDULE}, ONGOING)  # signals that show the same side of the rows
 HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
 
 
@@ -37,7 +45,7 @@ MODELS: Mapping[Explanation, Model] = {
     ),
     Explanation.AUTOMATION: Model(
         "jobs that customers run by the clock, each customer as much as it needs",
-        frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL}),
+        frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL, Signal.SCHEDULE}),
     ),
     Explanation.SERVICE: Model(
         "a metered service that asks on its customers' behalf, round the clock",
@@ -104,7 +112,7 @@ def _against(
 def _product(left: list[Finding]) -> float:
     """Multiply e-values of different sides of the rows; ways of showing the same side are averaged first."""
     total = 0.0
-    for alternatives in (HOURS, ONGOING):
+    for alternatives in SIDES:
         values = [f.log_e or 0.0 for f in left if f.signal in alternatives]
         total += log_mean_exp(np.array(values)) if values else 0.0
-    return total + sum(f.log_e or 0.0 for f in left if f.signal not in HOURS | ONGOING)
+    return total + sum(f.log_e or 0.0 for f in left if f.signal not in frozenset().union(*SIDES))

@@ -21,6 +21,7 @@ from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
+from campaigns.evidence.schedule import schedule
 from campaigns.evidence.spread import spread
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
@@ -210,6 +211,7 @@ def evidence(
         evenness(log, group, law),
         quota(log, group, law),
         rhythm(log, group, law),
+        schedule(log, group, law),
         constant_total(log, group),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),

@@ -10,6 +10,7 @@ class Signal(StrEnum):
     EVENNESS = "evenness"
     QUOTA = "quota"
     RHYTHM = "rhythm"
+    SCHEDULE = "shared_schedule"
     TASKS = "shared_tasks"
     CONSTANT_TOTAL = "constant_total"
     ADDRESSES = "shared_addresses"

@@ -53,6 +53,11 @@ def test_customers_jobs_by_the_clock_with_volumes_of_their_own_are_explained():
     assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
 
 
+def test_volumes_of_their_own_at_the_hours_of_one_schedule_are_reported():
+    log, cases = judged(2, [("hydra", 60, "heavy", "office", range(200, 202))])
+    assert reported(log, cases) == [{"hydr"}]
+
+
 def test_ordinary_traffic_alone_reports_nothing():
     for seed in range(3, 6):
         assert reported(*judged(seed, [])) == []

@@ -24,11 +24,17 @@ def operator(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.uniform(0, DAYS * 24, n)
 
 
+def office(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n times in hours, every day around one in the afternoon."""
+    return rng.integers(DAYS, size=n) * 24 + rng.normal(13, 2.5, n) % 24
+
+
 def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return rows and accounts; a crowd is (name, accounts, volumes, hours, topics).
 
-    volumes: "even" (Poisson of 24), "heavy" (gamma-mixed) or "capped" (heavy, up to 20); hours: "people" or
-    "flat". Every row's topic is its full-view cluster as well, so clusters mean what the crowd asked about.
+    volumes: "even" (Poisson of 24), "heavy" (gamma-mixed) or "capped" (heavy, up to 20); hours: "people",
+    "flat" or "office" (the same for all). Every row's topic is its full-view cluster as well, so clusters
+    mean what the crowd asked about.
     """
     rng = np.random.default_rng(seed)
     account, hour, topic, first_topic = [], [], [], 0
@@ -37,7 +43,7 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
             rate = 24 if volumes == "even" else rng.gamma(0.8, 30)
             n = 1 + min(rng.poisson(rate), 20 if volumes == "capped" else 10**6)
             own = rng.choice(topics, min(3, len(topics)), replace=False) if hours == "people" else topics
-            hour.append(person(rng, n) if hours == "people" else operator(rng, n))
+            hour.append({"people": person, "flat": operator, "office": office}[hours](rng, n))
             topic.append(rng.choice(own, n))
             account += [f"{name}{i:04}"] * n
     hours_of = np.concatenate(hour)

@@ -2,10 +2,19 @@
 
 import numpy as np
 
-from campaigns.aspects import Aspect, aspect, hours_of_others, lives, log_ratio, tightness, while_alive
+from campaigns.aspects import (
+    Aspect,
+    OthersHours,
+    aspect,
+    hours_of_others,
+    lives,
+    log_ratio,
+    tightness,
+    while_alive,
+)
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import log_mean_exp
+from campaigns.laws import Cells, Floats, log_mean_exp
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -19,18 +28,13 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     the account's linking half), around the crowd's hours or the log's. Either is held to fall mostly between
     the account's first and last day in the linking half: that an account is new, or gone, is not a rhythm.
     """
-    member = group.members
-    rows = group.member_rows(log)
-    view = aspect(log, group.rows, member, log.hour, people.hours)
-    seen = rows[~log.held_out[rows]]
-    days = lives(log, seen, member)
-    wide = while_alive(view.data, days, people.hours)
-    views = [Aspect(view.data, crowd, wide) for crowd in hours_of_others(log, seen, member, view.data, days)]
-    if not len(view.data.held) or not view.data.n_seen.sum():
+    data, crowds, wide = hours_of(log, group, people)
+    if not len(data.held) or not data.n_seen.sum():
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
+    views = [Aspect(data, crowd, wide) for crowd in (crowds.profile, crowds.bursts)]
     tight = tightness(views[0])
     ratio = log_mean_exp(np.array([log_ratio(crowd, people.rhythm) for crowd in views]))
-    own = float((view.data.held * (view.data.seen > 0)).sum() / view.data.held.sum())
+    own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
         Status.TESTED,
@@ -39,7 +43,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         own,
         f"people's hours: Dirichlet-multinomial, concentration at most {people.rhythm:.0f}",
         log_e_value(ratio),
-        int(view.data.held.sum()),
+        int(data.held.sum()),
         f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
         + (
             "its own history says little about when an account writes, as with accounts fed from one queue."
@@ -48,3 +52,12 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         ),
         ratio,
     )
+
+
+def hours_of(log: Traffic, group: Group, people: People) -> tuple[Cells, OthersHours, Floats]:
+    """Return the members' rows by hour slot, what the others do in each cell, and what the whole log does."""
+    rows = group.member_rows(log)
+    seen = rows[~log.held_out[rows]]
+    data = aspect(log, group.rows, group.members, log.hour, people.hours).data
+    days = lives(log, seen, group.members)
+    return data, hours_of_others(log, seen, group.members, data, days), while_alive(data, days, people.hours)
