@@ -1,20 +1,21 @@
-"""Score detection on simulated logs: python -m benchmarks.detection [--quick] [--prompts FILE]."""
+"""Score detection on simulated logs: python -m benchmarks.detection [--quick | --grid NAME | --protocol]."""
 
 import argparse
 import logging
-from concurrent.futures import ProcessPoolExecutor
+import os
+import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import chain, repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from benchmarks.detection.logs import grid, planned
+from benchmarks.detection import tables, windows_protocol
+from benchmarks.detection.jobs import apart, share_cores
+from benchmarks.detection.logs import Log, grid, planned
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import ABLATED, OURS, first_seen, mmd_protocol, run_log, save, summary
-from benchmarks.detection.tables import text
+from benchmarks.detection.score import ABLATED, OURS, TEXT_ONLY, first_seen, run_log, save
+from benchmarks.detection.summary import Record, summary
 
 SLOW = {"UMAP+HDBSCAN"}
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
@@ -22,58 +23,147 @@ HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
 
 def main() -> None:
     """Make the logs, run the methods, print and write the tables."""
+    call = arguments()
+    logging.basicConfig(level=logging.WARNING)
+    share_cores(call.jobs)
+    if call.split == "heldout":  # looked at once a release: every run is written down
+        _write_down(call)
+    failed: list[Record] = []
+    written = windows(call, failed) if call.protocol else logs(call, failed)
+    if failed:
+        written["Failed"] = tables.markdown(failed)
+    text = tables.text(written)
+    call.output.mkdir(parents=True, exist_ok=True)
+    (call.output / ("windows.md" if call.protocol else "tables.md")).write_text(text)
+    print("\n" + text)
+    sys.exit(1 if failed else 0)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.detection", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="one strength, small logs, no UMAP: some minutes"
+        "--quick",
+        action="store_true",
+        help="each campaign once, small logs, no UMAP: five minutes on two cores",
     )
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
     parser.add_argument("--split", choices=("tuning", "heldout"), default="tuning")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, help="1; with --protocol 3, with --grid 10")
     parser.add_argument("--logs", type=int, help="no more than this many logs with campaigns")
-    parser.add_argument("--nulls", type=int, default=2, help="logs a seed without a campaign; 200 for a rate")
-    parser.add_argument("--grid", help="a campaign by accounts and requests, for the smallest that is found")
+    parser.add_argument(
+        "--nulls", type=int, help="logs a seed without a campaign: 2, quick 1; 200 for a rate"
+    )
+    parser.add_argument(
+        "--grid", metavar="NAME", help="a campaign by accounts and requests: the smallest found"
+    )
     parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
-    parser.add_argument("--jobs", type=int, default=1, help="logs at a time; seconds are for one at a time")
-    parser.add_argument("--methods", nargs="*", choices=[OURS, *RIVALS], help="all of them without")
+    parser.add_argument(
+        "--protocol", action="store_true", help="only windows without accounts, beside MMD's test"
+    )
+    parser.add_argument(
+        "--model", help="folder of a sentence-transformers model for --protocol; ours otherwise"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="logs at a time; 1 to compare seconds"
+    )
+    parser.add_argument("--methods", nargs="*", choices=[OURS, *RIVALS], help="all without; one with --grid")
     parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
+    parser.add_argument("--text-only", action="store_true", help="also ourselves without any optional column")
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
-    call = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    if call.split == "heldout":  # looked at once a release: every run is written down
-        texts = call.prompts.name if call.prompts else "own generator"
-        with HELDOUT_LOG.open("a") as log:
-            log.write(
-                f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {texts}, seeds {call.seeds}, quick {call.quick}\n"
-            )
-    pack = pl.read_parquet(call.prompts) if call.prompts else None
-    plan = planned(call.split, call.quick, call.seeds, call.nulls)
-    plan = grid(call.grid, call.split, call.seeds) if call.grid else plan
-    played = [x for x in plan if x.kind == "campaigns"][: call.logs]
-    usual = [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
-    methods = [*(call.methods or usual), *(ABLATED if call.ablation else ())]
-    logs = played + [x for x in plan if x.kind == "null"]
-    records: list[dict[str, Any]] = []
-    # spawn: the threads of polars and FAISS do not survive a fork
-    with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn")) as pool:
-        for log, done in zip(logs, pool.map(run_log, logs, repeat(pack), repeat(methods)), strict=True):
-            records += done
-            scores = [(one["method"], one["score"]) for one in done]
-            words = [f"{method} {said['n_found']} found, {said['n_false']} false" for method, said in scores]
-            print(f"{log.name}: " + "; ".join(words), flush=True)
-            save(records, call.output / "records.jsonl")
-        declared = [log for log in played if log.strength == "declared"] if call.days else []
-        days = list(chain.from_iterable(pool.map(first_seen, declared, repeat(pack))))
-    protocol = mmd_protocol(pack, played[0]) if played and "MMD windows" in methods else {}
-    tables = text(records, days, protocol)
-    (call.output / "tables.md").write_text(tables)
+    return parser.parse_args()
+
+
+def logs(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
+    """Score the methods on the logs of the plan and return the tables."""
+    if call.grid:
+        plan = grid(call.grid, call.split, call.seeds or 10)
+    else:
+        nulls = (1 if call.quick else 2) if call.nulls is None else call.nulls
+        plan = planned(call.split, call.quick, call.seeds or 1, nulls)
+    played = [log for log in plan if log.kind == "campaigns"][: call.logs]
+    plan = played + [log for log in plan if log.kind == "null"]
+    work = partial(run_log, prompts=call.prompts, methods=chosen(call))
+    records = gathered(work, plan, call.jobs, call.output / "records.jsonl", failed)
     if call.split == "heldout":
-        with HELDOUT_LOG.open("a") as log:
-            log.writelines(
-                f"  - {x['method']}: {x['found']} found, {x['false a log']} false a log, look-alikes "
-                f"{x['look-alikes alarmed']}, null logs {x['null logs with a report']}\n"
-                for x in summary(records)
-            )
-    print("\n" + tables)
+        _write_down_results(records)
+    written = tables.sizes(records) if call.grid else tables.scores(records)
+    if call.days:
+        declared = [log for log in played if call.grid or log.strength == "declared"]
+        first = partial(first_seen, prompts=call.prompts)
+        written |= tables.days(gathered(first, declared, call.jobs, call.output / "days.jsonl", failed))
+    return written
+
+
+def windows(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
+    """Run the protocol of windows without accounts on a log a seed and return the tables."""
+    work = partial(windows_protocol.protocol, split=call.split, prompts=call.prompts, model=call.model)
+    seeds = range(call.seeds or 3)
+    records = gathered(work, seeds, call.jobs, call.output / "windows.jsonl", failed)
+    return {
+        "Windows of 1,500 flagged, by share of attack rows": tables.markdown(
+            windows_protocol.by_share(records)
+        ),
+        "The same among ordinary rows at MMD's false alarms, by attack": tables.markdown(
+            windows_protocol.by_attack(records)
+        ),
+    }
+
+
+def chosen(call: argparse.Namespace) -> list[str]:
+    """Return the methods to run."""
+    usual = [OURS] if call.grid else [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
+    more = [*([TEXT_ONLY] if call.text_only else []), *(ABLATED if call.ablation else ())]
+    return [*(call.methods or usual), *more]
+
+
+def gathered(
+    work: Callable[[Any], list[Record]], tasks: Sequence[Any], jobs: int, place: Path, failed: list[Record]
+) -> list[Record]:
+    """Run each task apart, write what there is after each, and return the records in the order of the tasks.
+
+    What fails goes to `failed`.
+    """
+    made: dict[int, list[Record]] = {}
+    for task, came in apart(work, tasks, jobs):
+        name = task.name if isinstance(task, Log) else f"seed {task}"
+        if isinstance(came, BaseException):
+            came = [{"log": name, "method": None, "failed": f"{type(came).__name__}: {came}"}]
+        failed += [record for record in came if "failed" in record]
+        made[tasks.index(task)] = [record for record in came if "failed" not in record]
+        ordered = [record for at in sorted(made) for record in made[at]]
+        save(ordered, place)
+        print(f"{name}: {_said(came)}", flush=True)
+    return [record for at in sorted(made) for record in made[at]]
+
+
+def _said(records: Sequence[Record]) -> str:
+    words = []
+    for record in records:
+        if "failed" in record:
+            words.append(f"{record['method'] or 'the log'} failed")
+        elif "score" in record:
+            score = record["score"]
+            words.append(f"{record['method']} {score['n_found']} found, {score['n_false']} false")
+    return "; ".join(words) or "done"
+
+
+def _write_down(call: argparse.Namespace) -> None:
+    texts = call.prompts.name if call.prompts else "own generator"
+    what = "windows without accounts" if call.protocol else f"quick {call.quick}"
+    with HELDOUT_LOG.open("a") as log:
+        log.write(
+            f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {texts}, seeds {call.seeds or 'usual'}, {what}\n"
+        )
+
+
+def _write_down_results(records: Sequence[Record]) -> None:
+    with HELDOUT_LOG.open("a") as log:
+        log.writelines(
+            f"  - {x['method']}: {x['found']} found, {x['false a log']} false a log, look-alikes "
+            f"{x['look-alikes alarmed']}, null logs {x['null logs with a report']}\n"
+            for x in summary(records)
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from campaigns.simulation.simulate import SimulationSettings
 # What a campaign's strength is scaled by: accounts, requests an account and day.
 STRENGTHS = {"weak": (0.5, 0.5), "declared": (1.0, 1.0), "strong": (1.5, 2.0)}
 AS_DECLARED = (1.0, 1.0)  # a null log, the realistic log
+LOOKALIKES = 4  # a log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,27 +38,29 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
 
 
 def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
-    """List the logs of a split: every campaign at every strength, four a log, four look-alikes; nulls.
+    """List the logs of a split: every campaign at every strength, four a log (quick: six), four look-alikes.
 
-    nulls: logs a seed without a campaign. A full plan of the tuning split has the realistic log as well.
+    Look-alikes take turns, so that the logs of a seed have them all. nulls: logs a seed without a campaign. A
+    full plan of the tuning split has the realistic log as well.
     """
     logs = []
     campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
+    several = 6 if quick else 4
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 5])
+        turns = cycle(rng.permutation(decoys))
         for strength in ("declared",) if quick else STRENGTHS:
             order = rng.permutation(campaigns)
-            for i in range(0, len(order), 4):
+            for i in range(0, len(order), several):
                 settings = _settings(split, quick, seed * 100 + i)
-                logs.append(
-                    _log("campaigns", strength, settings, order[i : i + 4], rng.permutation(decoys)[:4])
-                )
+                innocent = list(islice(turns, min(LOOKALIKES, len(decoys))))
+                logs.append(_log("campaigns", strength, settings, order[i : i + several], innocent))
         if split == "tuning" and not quick:
             usual = replace(PRESETS["realistic"], seed=seed)
             logs.append(_log("campaigns", "realistic", usual, usual.campaigns, usual.decoys))
         for i in range(nulls):
             settings = _settings(split, quick, 10_000 + seed * 100 + i)
-            logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:4]))
+            logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:LOOKALIKES]))
     return logs
 
 

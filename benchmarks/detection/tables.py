@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.detection.score import alarms, by_shape, confidence, summary
+from benchmarks.detection.summary import (
+    Record,
+    alarms,
+    by_size,
+    confidence,
+    found_by,
+    methods,
+    summary,
+    to_detection,
+)
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[Record]) -> str:
     """Write rows of equal keys as a Markdown table."""
     if not rows:
         return "(nothing)\n"
@@ -19,30 +28,45 @@ def _cell(value: Any) -> str:  # noqa: ANN401
     return "" if value is None else str(value)
 
 
-def _crossed(table: dict[str, dict[str, str]], first: str, methods: Sequence[str]) -> str:
-    return markdown([{first: k, **{m: row.get(m, "") for m in methods}} for k, row in table.items()])
+def scores(records: Sequence[Record]) -> dict[str, str]:
+    """Return the tables of scored logs, by title."""
+    asked = methods(records)
 
+    def crossed(table: dict[str, dict[str, str]], first: str) -> str:
+        return markdown([{first: k, **{m: row.get(m) for m in asked}} for k, row in table.items()])
 
-def text(
-    records: Sequence[dict[str, Any]], days: Sequence[dict[str, Any]], protocol: dict[str, float]
-) -> str:
-    """Write the whole result: by method, campaign, strength and look-alike, days, the MMD test's own."""
-    methods = list(dict.fromkeys(r["method"] for r in records))
-    parts = [
-        "## By method\n\n" + markdown(summary(records)),
-        "## Campaigns found, by scenario\n\n"
-        + _crossed(by_shape(records, lambda r, c: c), "campaign", methods),
-        "## Campaigns found, by strength\n\n"
-        + _crossed(by_shape(records, lambda r, c: r["strength"]), "strength", methods),
-        "## Logs in which a look-alike was reported\n\n" + _crossed(alarms(records), "look-alike", methods),
-    ]
+    tables = {
+        "By method (95 % intervals: Wilson for shares, bootstrap over logs for means)": markdown(
+            summary(records)
+        ),
+        "Campaigns found, by scenario": crossed(found_by(records, lambda r, c: c), "campaign"),
+        "Campaigns found, by shape of the text": crossed(
+            found_by(records, lambda r, c: r["sizes"][c]["shape"]), "shape"
+        ),
+        "Campaigns found, by strength": crossed(found_by(records, lambda r, c: r["strength"]), "strength"),
+        "Logs in which a look-alike was reported": crossed(alarms(records), "look-alike"),
+    }
     if said := confidence(records):
-        parts.append("## Accounts listed in reports, by confidence\n\n" + markdown(said))
-    if days:
-        parts.append("## First day on which hydrascope finds it, and its rows by then\n\n" + markdown(days))
-    if protocol:
-        parts.append(
-            "## Windows of 1,500 flagged by the MMD test, by share of campaign rows\n\n"
-            + markdown([protocol])
+        tables["Accounts listed in reports, by confidence"] = markdown(said)
+    return tables
+
+
+def sizes(records: Sequence[Record]) -> dict[str, str]:
+    """Return a table a method of what is found by accounts and requests a day, by title."""
+    tables = {}
+    for method in methods(records):
+        lines, smallest = by_size(records, method)
+        tables[f"Found by accounts and requests an account and day: {method}"] = (
+            f"{markdown(lines)}\n{smallest}\n"
         )
-    return "\n".join(parts)
+    return tables
+
+
+def days(seen: Sequence[Record]) -> dict[str, str]:
+    """Return the table of days and rows to detection, by title."""
+    return {"First day on which hydrascope finds it, and its rows by then": markdown(to_detection(seen))}
+
+
+def text(tables: dict[str, str]) -> str:
+    """Write titled tables one after the other."""
+    return "\n".join(f"## {title}\n\n{table}" for title, table in tables.items())

@@ -39,7 +39,8 @@ def hdbscan_groups(traffic: pl.DataFrame, space: Space, seed: int) -> list[list[
 def _labels(points: NDArray[np.float32]) -> NDArray[np.int64]:
     from hdbscan import HDBSCAN
 
-    return HDBSCAN(min_cluster_size=CLUSTER).fit_predict(points.astype(np.float64))
+    # one process: starting four takes longer than they save
+    return HDBSCAN(min_cluster_size=CLUSTER, core_dist_n_jobs=1).fit_predict(points.astype(np.float64))
 
 
 def _distinct(traffic: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
