@@ -22,11 +22,13 @@ from campaigns.evidence.repeats import repeated
 from campaigns.explain import OPERATOR
 from campaigns.judge import candidates, evidence
 from campaigns.simulation.simulate import SimulationSettings, simulate
+from campaigns.vocabulary import Signal
 from flows.pipeline import plain, prepare
 from flows.results import read_inputs
 from flows.run import open_run
 from flows.settings import DetectSettings
 
+PROMISING = OPERATOR | {Signal.QUOTA, Signal.SCHEDULE}  # signals whose null is people
 LEVELS = (0.05, 0.01, 0.001)
 
 
@@ -64,12 +66,12 @@ def weighed(seed: int, accounts: int, pack: pl.DataFrame | None) -> pl.DataFrame
         prepare(run, plain())
         inputs, settings = read_inputs(run), run.settings
     groups, law, _ = candidates(inputs.log, inputs.topics, inputs.profiles, settings.judge, settings.seed)
-    again = repeated(inputs.log)
+    known = repeated(inputs.log)
     found = [
         (str(finding.signal), finding.log_e)
         for group in groups
-        for finding in evidence(inputs.log, group, law, inputs.topics, again).values()
-        if finding.signal in OPERATOR and finding.log_e is not None
+        for finding in evidence(inputs.log, group, law, inputs.topics, known).values()
+        if finding.signal in PROMISING and finding.log_e is not None
     ]
     return pl.DataFrame(found, schema={"signal": pl.String, "log_e": pl.Float64}, orient="row")
 
