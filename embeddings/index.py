@@ -3,7 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +14,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from embeddings.inverted import nearest_in_lists, sample_rows
+from embeddings.inverted import CHUNK, Lists, divide, nearest_in_lists, sample_rows
 from embeddings.neighbours import Neighbours, tidy
 from embeddings.vectors import Vectors
 
 _EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index
-_BLOCK = 16_384  # queries between two progress calls
+_BLOCKS = 12  # blocks that queries are asked in: what shards are made of
+BLOCK_LEAST = 2_000  # queries below which a block is not worth its own
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -33,13 +36,32 @@ class IndexSettings:
 
 
 class Index(NamedTuple):
-    """A FAISS index over rows 0..n-1, the string that made it, and who made the vectors."""
+    """What tells who is near: a FAISS index over rows 0..n-1, or lists; what made it, and who the vectors.
 
-    faiss: Any
+    recall is the share of the true neighbours that it finds, on a sample; nan before it is tuned.
+    """
+
+    body: Any
     factory: str
     settings: IndexSettings
     seed: int
     model: str
+    recall: float = math.nan
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of vectors and their dimensions."""
+        if isinstance(self.body, Lists):
+            return len(self.body.own), self.body.centres.shape[1]
+        return self.body.ntotal, self.body.d
+
+    @property
+    def ran(self) -> str:
+        """What runs in a search, and how wide."""
+        if isinstance(self.body, Lists):
+            return f"{self.factory}, nprobe={self.body.width}"
+        lists = _lists(self.body)
+        return self.factory if lists is None else f"{self.factory} nprobe={lists.nprobe}"
 
 
 class IndexMismatchError(ValueError):
@@ -65,7 +87,7 @@ def build(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "")
     import faiss
 
     n, d = vectors.shape
-    factory = settings.factory or choose_factory(n)
+    factory = (n > 1 and settings.factory) or choose_factory(n)
     index = faiss.index_factory(d, factory, faiss.METRIC_L2)
     lists = _lists(index)
     if lists is not None:
@@ -77,20 +99,63 @@ def build(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "")
     return Index(index, factory, settings, seed, model)
 
 
-def search(
-    index: Index, queries: Vectors, k: int, progress: Callable[[int], None] | None = None
-) -> NDArray[np.int64]:
-    """Return the numbers (q, k) of the rows nearest each query, -1 where there are fewer.
+def prepare(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "") -> Index:
+    """Index (n, d) vectors for the neighbours of each among them, as wide as the recall asked for needs."""
+    n = len(vectors)
+    k = min(settings.k, max(n - 1, 0))
+    if n > _EXACT and not settings.factory:
+        lists, recall = divide(vectors, k + 1, settings.recall, seed)
+        return Index(lists, f"IVF{len(lists.centres)},Flat by list", settings, seed, model, recall)
+    index = build(vectors, settings, seed, model)
+    return index._replace(recall=_tune(index, vectors, k))
 
-    Searched in blocks; `progress` is told the queries done so far.
+
+def query_shards(n: int, shards: int) -> list[tuple[int, int]]:
+    """Return the first row and the end of each shard of n queries; where blocks are fewer, some are empty."""
+    edges = np.array(_edges(n))
+    return list(pairwise(edges[np.linspace(0, len(edges) - 1, shards + 1).astype(int)].tolist()))
+
+
+def _edges(n: int) -> list[int]:
+    """Return where the blocks begin and end that n queries are asked in.
+
+    The last bits of a matrix product depend on its shape: with blocks that go by n alone, and shards that
+    are runs of them, a row has the same answer in any shard.
     """
-    found = np.full((len(queries), k), -1, dtype=np.int64)
-    for start in range(0, len(queries), _BLOCK):
-        block = np.ascontiguousarray(queries[start : start + _BLOCK], dtype=np.float32)
-        found[start : start + _BLOCK] = index.faiss.search(block, k)[1]
+    blocks = max(1, min(_BLOCKS, n // BLOCK_LEAST), math.ceil(n / CHUNK))
+    return np.linspace(0, n, blocks + 1).astype(int).tolist()
+
+
+def neighbours_of(
+    index: Index, vectors: Vectors, shard: tuple[int, int], progress: Callable[[int], None] | None = None
+) -> Neighbours:
+    """Return the k nearest others of one of the `query_shards` of the (n, d) vectors that were indexed.
+
+    `progress` is told the queries done so far.
+    """
+    n, k = len(vectors), index.settings.k
+    if index.shape[0] != n:
+        raise ValueError(f"the index holds {index.shape[0]} rows, vectors has {n}")
+    edges = [edge for edge in _edges(n) if shard[0] <= edge <= shard[1]]
+    blocks = [np.arange(start, stop) for start, stop in pairwise(edges)]
+    asked = nearest_in_lists if isinstance(index.body, Lists) else _nearest_in_faiss
+    found = asked(index.body, vectors, min(k, max(n - 1, 0)) + 1, blocks, progress)
+    return Neighbours(*tidy(vectors, found, k, shard[0]), index.recall, index.ran)
+
+
+def _nearest_in_faiss(
+    index: Any,  # noqa: ANN401
+    vectors: Vectors,
+    k: int,
+    blocks: Sequence[NDArray[np.int64]],
+    progress: Callable[[int], None] | None,
+) -> NDArray[np.int64]:
+    found = [np.empty((0, k), dtype=np.int64)]
+    for block in blocks:
+        found.append(index.search(np.ascontiguousarray(vectors[block], dtype=np.float32), k)[1])
         if progress is not None:
-            progress(min(start + _BLOCK, len(queries)))
-    return found
+            progress(sum(map(len, found)))
+    return np.concatenate(found)
 
 
 def nearest(
@@ -100,31 +165,23 @@ def nearest(
     progress: Callable[[int], None] | None = None,
 ) -> Neighbours:
     """Return the k nearest others of each of (n, d) vectors, with the recall measured on a sample."""
-    n = len(vectors)
-    k = min(settings.k, max(n - 1, 0))
-    if not k:
-        empty = np.full((n, settings.k), -1, dtype=np.int32)
-        return Neighbours(empty, np.full(empty.shape, np.inf, dtype=np.float32), 1.0, "none")
-    if n > _EXACT and not settings.factory:
-        near, recall, ran = nearest_in_lists(vectors, k + 1, settings.recall, seed, progress)
-        return Neighbours(*tidy(vectors, near, settings.k), recall, ran)
-    index = build(vectors, settings, seed)
-    recall = _tune(index, vectors, k)
-    found = search(index, vectors, k + 1, progress)
-    indices, distances = tidy(vectors, found, settings.k)
-    return Neighbours(indices, distances, recall, _ran(index))
+    return neighbours_of(prepare(vectors, settings, seed), vectors, (0, len(vectors)), progress)
 
 
 def save(index: Index, path: Path) -> None:
     """Write the index beside a JSON file of what made it; both by temporary name, then rename."""
     import faiss
 
-    made = {"factory": index.factory, "k": index.settings.k, "recall": index.settings.recall}
-    made |= {"seed": index.seed, "model": index.model, "rows": index.faiss.ntotal, "d": index.faiss.d}
+    made = index._asdict() | {"settings": asdict(index.settings), "shape": index.shape}
     beside = path.with_name(path.name + ".tmp")
-    faiss.write_index(index.faiss, str(beside))
+    with beside.open("wb") as file:
+        if isinstance(index.body, Lists):
+            np.savez(file, **index.body._asdict())
+        else:  # through Python's file, whose errors have a number
+            writer = faiss.PyCallbackIOWriter(file.write)  # type: ignore[attr-defined]
+            faiss.write_index(index.body, writer)
     os.replace(beside, path)
-    beside.write_text(json.dumps(made))
+    beside.write_text(json.dumps(made | {"body": type(index.body).__name__}))
     os.replace(beside, path.with_name(path.name + ".json"))
 
 
@@ -133,14 +190,19 @@ def load(path: Path, settings: IndexSettings, model: str) -> Index:
     import faiss
 
     made = json.loads(path.with_name(path.name + ".json").read_text())
-    factory = settings.factory or choose_factory(made["rows"])
-    if (made["model"], made["factory"]) != (model, factory):
-        text = f"the index was made by {made['model']} as {made['factory']}; asked: {model}, {factory}"
-        raise IndexMismatchError(text)
-    index = faiss.read_index(str(path))
-    if (index.ntotal, index.d) != (made["rows"], made["d"]):
-        raise IndexMismatchError(f"the index holds {index.ntotal} rows, its description says {made['rows']}")
-    return Index(index, made["factory"], settings, made["seed"], model)
+    by = IndexSettings(**made["settings"])
+    if (made["model"], by) != (model, settings):
+        raise IndexMismatchError(f"the index was made by {made['model']}, {by}; asked: {model}, {settings}")
+    body = _read_lists(path) if made["body"] == Lists.__name__ else faiss.read_index(str(path))
+    index = Index(body, made["factory"], settings, made["seed"], model, made["recall"])
+    if list(index.shape) != made["shape"]:
+        raise IndexMismatchError(f"the index is {index.shape}, its description says {made['shape']}")
+    return index
+
+
+def _read_lists(path: Path) -> Lists:
+    with np.load(path) as held:
+        return Lists(held["centres"], held["own"], held["bound"], int(held["width"]))
 
 
 def measure_recall(index: Index, vectors: Vectors, k: int) -> float:
@@ -153,7 +215,7 @@ def measure_recall(index: Index, vectors: Vectors, k: int) -> float:
     rows = sample_rows(len(vectors))
     queries = np.ascontiguousarray(vectors[rows])
     true = tidy_sample(vectors, rows, faiss.knn(queries, vectors, k + 1)[1])
-    found = tidy_sample(vectors, rows, search(index, queries, k + 1))
+    found = tidy_sample(vectors, rows, index.body.search(queries, k + 1)[1])
     return float((found[:, :k] <= true[:, k - 1 : k] + 1e-6).mean())
 
 
@@ -179,7 +241,7 @@ def _tune(index: Index, vectors: Vectors, k: int) -> float:
     """Widen the search until the recall asked for is met on the sample; return what was measured."""
     if index.factory == "Flat":
         return 1.0
-    lists = _lists(index.faiss)
+    lists = _lists(index.body)
     if lists is None:
         return measure_recall(index, vectors, k)
     lists.nprobe = min(8, lists.nlist)
@@ -188,8 +250,3 @@ def _tune(index: Index, vectors: Vectors, k: int) -> float:
         lists.nprobe = min(math.ceil(lists.nprobe * 1.5), lists.nlist)
         recall = measure_recall(index, vectors, k)
     return recall
-
-
-def _ran(index: Index) -> str:
-    lists = _lists(index.faiss)
-    return index.factory if lists is None else f"{index.factory} nprobe={lists.nprobe}"

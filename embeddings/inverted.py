@@ -7,8 +7,11 @@ which ran ten times faster than the one in faiss-cpu's wheel.
 """
 
 import math
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,16 +26,28 @@ Floats = NDArray[np.float32]
 _SAMPLE = 500  # points on which recall is measured
 _TRAINED = 50  # points a list that k-means sees
 _ROUNDS = 6
-_CHUNK = 131_072  # points searched for at a time: bounds memory
+CHUNK = 131_072  # points searched for at a time: bounds memory
 _RANGES = 4  # parts of a chunk whose pairs are sorted at once
+_one_thread = threading.Lock()  # BLAS has one number of threads a process: two that set it undo each other
 
 
 class Lists(NamedTuple):
-    """Points in lists: centres (l, d), own (n,) the list of each point, members, the points of each list."""
+    """Points in lists: centres (l, d), own (n,) the list of each point, width, how many lists one looks at.
+
+    bound (n,) is what no neighbour of a point is beyond: its k-th squared distance within its own list, less
+    its own square.
+    """
 
     centres: Vectors
     own: Ints
-    members: list[Rows]
+    bound: Floats
+    width: int
+
+
+def members_of(own: Ints, lists: int) -> list[Rows]:
+    """Return the points of each list, in order."""
+    order = np.argsort(own, kind="stable").astype(np.int32)
+    return np.split(order, np.cumsum(np.bincount(own, minlength=lists))[:-1])
 
 
 class _Bits(NamedTuple):
@@ -60,27 +75,46 @@ def n_lists(n: int) -> int:
     return 1 << round(math.log2(math.sqrt(max(n, 1))))
 
 
-def nearest_in_lists(
-    vectors: Vectors, k: int, recall: float, seed: int, progress: Callable[[int], None] | None = None
-) -> tuple[Rows, float, str]:
-    """Return the k nearest rows (n, k) of each of (n, d) vectors, itself among them; recall; what ran.
+def divide(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[Lists, float]:
+    """Put (n, d) vectors into lists, as wide for their k nearest as is asked; return them and the recall.
 
     As many lists are looked at for each point as hold `recall` of the true neighbours of a sample: which
-    list a true neighbour is in says at what width it is found, so nothing has to be tried. The answer does
-    not depend on the number of threads.
+    list a true neighbour is in says at what width it is found, so nothing has to be tried.
     """
+    rows = sample_rows(len(vectors))
+    with _threads() as pool:
+        true = np.concatenate(list(pool.map(lambda part: brute_force(vectors, part, k), _blocks(rows))))
+        centres, own = _divide(vectors, seed, pool)
+        bound = _bounds(vectors, members_of(own, len(centres)), k, pool)
+        lists = Lists(centres, own, bound, _width(vectors, centres, own, rows, true, recall))
+        found = _search(vectors, lists, k, [rows], pool)
+    return lists, recall_of(vectors, rows, found, true)
+
+
+def nearest_in_lists(
+    lists: Lists,
+    vectors: Vectors,
+    k: int,
+    blocks: Sequence[Ints],
+    progress: Callable[[int], None] | None = None,
+) -> Rows:
+    """Return the k nearest rows (q, k) of each row in the blocks, itself among them.
+
+    The last bits of a matrix product depend on its shape: that goes by block, so the answer for a block is
+    the same whatever others are asked for with it, and by how many threads.
+    """
+    with _threads() as pool:
+        return _search(vectors, lists, k, blocks, pool, progress)
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Give as many threads as FAISS has, for matrix products of one thread each."""
     import faiss
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    threads = faiss.omp_get_max_threads()
-    rows = sample_rows(len(vectors))
-    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
-        true = np.concatenate(list(pool.map(lambda part: brute_force(vectors, part, k), _blocks(rows))))
-        lists = _divide(vectors, seed, pool)
-        width = _width(vectors, lists, rows, true, recall)
-        found = _search(vectors, lists, width, k, pool, progress)
-    measured = recall_of(vectors, rows, found[rows], true)
-    return found, measured, f"IVF{len(lists.members)},Flat by list, nprobe={width}"
+    with _one_thread, ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool, threadpool_limits(1):
+        yield pool
 
 
 def sample_rows(n: int) -> Ints:
@@ -105,18 +139,15 @@ def _blocks(rows: Ints) -> list[Ints]:
     return [rows[start : start + 64] for start in range(0, len(rows), 64)]
 
 
-def _divide(vectors: Vectors, seed: int, pool: ThreadPoolExecutor) -> Lists:
-    """Divide the points among lists by k-means (Lloyd)."""
-    n = len(vectors)
-    lists = n_lists(n)
+def _divide(vectors: Vectors, seed: int, pool: ThreadPoolExecutor) -> tuple[Vectors, Ints]:
+    """Divide the points among lists by k-means (Lloyd); return the centres and the list of each point."""
+    lists = n_lists(len(vectors))
     rng = np.random.default_rng(seed)
-    seen = vectors[np.sort(rng.choice(n, min(n, _TRAINED * lists), replace=False))]
+    seen = vectors[np.sort(rng.choice(len(vectors), min(len(vectors), _TRAINED * lists), replace=False))]
     centres = seen[np.sort(rng.choice(len(seen), lists, replace=False))]
     for _ in range(_ROUNDS):
         centres = _means(seen, _assign(seen, centres, pool), centres)
-    own = _assign(vectors, centres, pool)
-    order = np.argsort(own, kind="stable").astype(np.int32)
-    return Lists(centres, own, np.split(order, np.cumsum(np.bincount(own, minlength=lists))[:-1]))
+    return centres, _assign(vectors, centres, pool)
 
 
 def recall_of(vectors: Vectors, rows: Ints, found: NDArray[np.integer], true: Ints) -> float:
@@ -126,12 +157,12 @@ def recall_of(vectors: Vectors, rows: Ints, found: NDArray[np.integer], true: In
     return float((near <= far.max(axis=1, keepdims=True) + 1e-6).mean())
 
 
-def _width(vectors: Vectors, lists: Lists, rows: Ints, true: Ints, recall: float) -> int:
+def _width(vectors: Vectors, centres: Vectors, own: Ints, rows: Ints, true: Ints, recall: float) -> int:
     """Return how many lists hold `recall` of the true neighbours of a few rows."""
-    apart = _apart(vectors[rows], lists.centres)
+    apart = _apart(vectors[rows], centres)
     rank = np.argsort(np.argsort(apart, axis=1), axis=1)  # how near each list is
-    needed = rank[np.arange(len(rows))[:, None], lists.own[true]]
-    return min(int(np.quantile(needed, recall, method="higher")) + 1, len(lists.members))
+    needed = rank[np.arange(len(rows))[:, None], own[true]]
+    return min(int(np.quantile(needed, recall, method="higher")) + 1, len(centres))
 
 
 def _near(vectors: Vectors, centres: Vectors, width: int, pool: ThreadPoolExecutor) -> Rows:
@@ -167,30 +198,7 @@ def _means(vectors: Vectors, own: Ints, centres: Vectors) -> Vectors:
     return np.where(size > 0, (of.T @ vectors) / np.maximum(size, 1), centres).astype(np.float32)
 
 
-def _search(
-    vectors: Vectors,
-    lists: Lists,
-    width: int,
-    k: int,
-    pool: ThreadPoolExecutor,
-    progress: Callable[[int], None] | None,
-) -> Rows:
-    """Let the points that look at each list meet it, and keep the k best of each point."""
-    n = len(vectors)
-    largest = max(float(np.einsum("nd,nd->n", vectors, vectors).max()), 1e-30)
-    bound = np.minimum(_bounds(vectors, lists, k, pool), np.float32(4 * largest))
-    bits = _Bits(point=_length(min(n, _CHUNK)), member=_length(n))
-    best = np.full((n, k), -1, dtype=np.int32)
-    for start in range(0, n, _CHUNK):
-        near = _near(vectors[start : start + _CHUNK], lists.centres, width, pool)
-        met = _meetings(vectors, lists.members, near, start, bound, largest, bits, pool)
-        _take(best[start : start + _CHUNK], np.concatenate(list(met)), bits, pool)
-        if progress is not None:
-            progress(min(start + _CHUNK, n))
-    return best
-
-
-def _bounds(vectors: Vectors, lists: Lists, k: int, pool: ThreadPoolExecutor) -> Floats:
+def _bounds(vectors: Vectors, members: list[Rows], k: int, pool: ThreadPoolExecutor) -> Floats:
     """Return (n,) the k-th distance within each point's own list: no neighbour is farther."""
     bound = np.full(len(vectors), np.inf, dtype=np.float32)
 
@@ -199,31 +207,67 @@ def _bounds(vectors: Vectors, lists: Lists, k: int, pool: ThreadPoolExecutor) ->
             apart = _apart(vectors[members], vectors[members])
             bound[members] = np.partition(apart, k - 1, axis=1)[:, k - 1]
 
-    list(pool.map(within, lists.members))
+    list(pool.map(within, members))
     return bound + np.float32(1e-6)
+
+
+def _search(
+    vectors: Vectors,
+    lists: Lists,
+    k: int,
+    blocks: Sequence[Ints],
+    pool: ThreadPoolExecutor,
+    progress: Callable[[int], None] | None = None,
+) -> Rows:
+    """Let the points that look at each list meet it, and keep the k best of each point."""
+    largest = max(float(np.einsum("nd,nd->n", vectors, vectors).max()), 1e-30)
+    lists = lists._replace(bound=np.minimum(lists.bound, np.float32(4 * largest)))
+    bits = _Bits(point=_length(min(len(vectors), CHUNK)), member=_length(len(vectors)))
+    found = [np.empty((0, k), dtype=np.int32)]
+    members = members_of(lists.own, len(lists.centres))
+    for chunk in _chunks(blocks):
+        met = _meetings(vectors, lists, members, chunk, largest, bits, pool)
+        best = np.full((sum(map(len, chunk)), k), -1, dtype=np.int32)
+        _take(best, np.concatenate(list(met)), bits, pool)
+        found.append(best)
+        if progress is not None:
+            progress(sum(map(len, found)))
+    return np.concatenate(found)
+
+
+def _chunks(blocks: Sequence[Ints]) -> Iterator[list[Ints]]:
+    """Yield runs of blocks, as many rows at a time as memory is meant for."""
+    chunk: list[Ints] = []
+    for block in blocks:
+        if chunk and sum(map(len, chunk)) + len(block) > CHUNK:
+            yield chunk
+            chunk = []
+        chunk.append(block)
+    if chunk:
+        yield chunk
 
 
 def _meetings(
     vectors: Vectors,
+    lists: Lists,
     members: list[Rows],
-    near: Rows,
-    start: int,
-    bound: Floats,
+    chunk: list[Ints],
     largest: float,
     bits: _Bits,
     pool: ThreadPoolExecutor,
 ) -> Iterator[Ints]:
-    """Yield, a list at a time, the keys of pairs within bounds."""
-    width = near.shape[1]
+    """Yield, a list at a time, the keys of pairs within bounds; a point is its place in the chunk."""
+    near = np.concatenate([_near(vectors[block], lists.centres, lists.width, pool) for block in chunk])
+    edges = np.cumsum([0, *map(len, chunk)])
     order = np.argsort(near.ravel(), kind="stable")
     asked = np.split(
-        (order // width).astype(np.int32),
+        (order // lists.width).astype(np.int32),
         np.cumsum(np.bincount(near.ravel(), minlength=len(members)))[:-1],
     )
     # One product gives squared distances less the asking point's own square and less its bound.
-    asking = vectors[start : start + len(near)]
-    bound = bound[start : start + len(near)]
-    asking = np.column_stack([asking, np.ones_like(bound), -bound])
+    points = np.concatenate(chunk)
+    bound = lists.bound[points]
+    asking = np.column_stack([vectors[points], np.ones_like(bound), -bound])
     scale = np.float32((1 << bits.distance) / (6 * largest))
 
     def meet(number: int) -> Ints:
@@ -231,8 +275,7 @@ def _meetings(
         others = vectors[members[number]]
         square = np.einsum("nd,nd->n", others, others)
         others = np.column_stack([-2 * others, square, np.ones_like(square)]).T
-        for at in range(0, len(asked[number]), 2048):
-            rows = asked[number][at : at + 2048]
+        for rows in _batches(asked[number], edges):
             beyond = asking[rows] @ others
             pairs = np.flatnonzero(beyond <= 0)
             row, column = np.divmod(pairs, beyond.shape[1])
@@ -245,6 +288,14 @@ def _meetings(
         return np.concatenate(keys)
 
     return pool.map(meet, range(len(members)))
+
+
+def _batches(rows: Rows, edges: Ints) -> Iterator[Rows]:
+    """Yield rows, in order, at most 2048 at a time and never across an edge."""
+    cuts = np.searchsorted(rows, edges).tolist()
+    for first, last in pairwise(cuts):
+        for at in range(first, last, 2048):
+            yield rows[at : min(at + 2048, last)]
 
 
 def _take(best: Rows, keys: Ints, bits: _Bits, pool: ThreadPoolExecutor) -> None:

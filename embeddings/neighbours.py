@@ -34,10 +34,11 @@ def unit_rows(vectors: Vectors) -> Vectors:
 
 
 def tidy(
-    vectors: Vectors, found: NDArray[np.int64] | NDArray[np.int32], k: int
+    vectors: Vectors, found: NDArray[np.int64] | NDArray[np.int32], k: int, first: int = 0
 ) -> tuple[NDArray[np.int32], Vectors]:
-    """Drop each point from its own (n, k + 1) neighbours; return k indices and exact distances, sorted.
+    """Drop points from their own (m, k + 1) neighbours; return k indices and exact distances, sorted.
 
+    The points are the rows of `vectors` from `first` on.
     Distances are taken from the differences, row by row: the scalar-product form that a search uses loses
     half the digits between near-duplicates, and its last bits depend on the number of threads.
     """
@@ -48,8 +49,8 @@ def tidy(
     def block(start: int, stop: int) -> None:
         rows = slice(start, stop)
         near = found[rows].astype(np.int64)
-        apart = _gaps(vectors, start, near)
-        apart[(near == np.arange(start, stop)[:, None]) | (near < 0)] = np.inf
+        apart = _gaps(vectors, first + start, near)
+        apart[(near == np.arange(first + start, first + stop)[:, None]) | (near < 0)] = np.inf
         order = np.lexsort((near, apart), axis=1)[:, :k]  # ties by number: the same order on any machine
         distances[rows, : order.shape[1]] = np.take_along_axis(apart, order, axis=1)
         indices[rows, : order.shape[1]] = np.take_along_axis(near, order, axis=1)

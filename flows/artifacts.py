@@ -22,8 +22,8 @@ REPORTED = "hydrascope.campaign.reported"
 ROWS_AT_MOST = 50
 # Share of the work that is done when a stage is, measured on 50,000 requests.
 DONE_AFTER = {
-    "sample": 5, "views": 15, "fit": 30, "embed": 40, "neighbours": 65, "cluster": 75, "link": 85,
-    "evidence": 95, "report": 97, "publish": 100,
+    "sample": 5, "views": 15, "fit": 30, "embed": 40, "index": 50, "neighbours": 65, "cluster": 75,
+    "link": 85, "evidence": 95, "report": 97, "publish": 100,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The flow: log -> sample -> views -> fit -> embed -> neighbours -> cluster -> link -> evidence -> publish.
+"""The flow: sample -> views -> fit -> embed -> index -> neighbours -> cluster -> link -> evidence -> publish.
 
 Names only: the order is that of flows/pipeline.py, which `--plain` runs as well. Here each stage, or part of
 one, is a task that is told a path and does what flows/stages.py says; one that finds its work done is over.
@@ -67,8 +67,8 @@ def _task(stage: StageFunction) -> Task[[Path, str], Counts]:
 TASKS = {
     stage.__name__: _task(stage)
     for stage in (
-        stages.sample, stages.views, stages.fit, stages.embed, stages.neighbours, stages.cluster,
-        stages.link, stages.evidence, report, publish,
+        stages.sample, stages.views, stages.fit, stages.embed, stages.index, stages.neighbours,
+        stages.cluster, stages.link, stages.evidence, report, publish,
     )
 }  # fmt: skip
 

@@ -38,8 +38,10 @@ def prepare(run: Run, do: Do) -> None:
     if (run.done("sample") or {})["kept"]:
         do(stages.views, run, views)
         do(stages.fit, run)
-        do(stages.embed, run, [f"{view}/{i}" for view in views for i in range(len(shard_bounds(run, view)))])
-        do(stages.neighbours, run, views)
+        shards = [f"{view}/{i}" for view in views for i in range(len(shard_bounds(run, view)))]
+        do(stages.embed, run, shards)
+        do(stages.index, run, views)
+        do(stages.neighbours, run, shards)
         do(stages.cluster, run, views)
         do(stages.link, run)
 

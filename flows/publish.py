@@ -19,7 +19,7 @@ from flows.run import STAGING, Counts, Run, remember_encoder, write_atomically
 from flows.source import OPTIONAL
 from flows.versions import versions
 
-ORDER = ("sample", "views", "fit", "embed", "neighbours", "cluster", "link", "evidence", "report")
+ORDER = ("sample", "views", "fit", "embed", "index", "neighbours", "cluster", "link", "evidence", "report")
 
 
 def publish(run: Run, part: str, out: Path) -> Counts:
@@ -139,7 +139,7 @@ def manifest(run: Run) -> dict[str, Any]:
         },
         "campaigns": {"listed": found.get("campaigns", 0), "reported": found.get("reported", 0)},
         "seconds": seconds,
-        "neighbours": {c["part"]: {k: c[k] for k in ("index", "recall")} for c in parts(run, "neighbours")},
+        "neighbours": {c["part"]: {k: c[k] for k in ("index", "recall")} for c in parts(run, "index")},
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

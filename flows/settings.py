@@ -45,7 +45,7 @@ class WorkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shards: int = Field(default=4, ge=1, le=12, description="Parts that a view is embedded in.")
+    shards: int = Field(default=4, ge=1, le=12, description="Parts that a view is embedded and searched in.")
     workers: int = Field(default=1, ge=1, le=64, description="Shards worked on at the same time.")
     time_limit: int = Field(
         default=6 * 3600, ge=1, description="Seconds after which a stage is stopped; the run resumes there."

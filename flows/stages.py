@@ -9,7 +9,7 @@ import shutil
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,9 @@ from flows.run import Counts, Run
 from flows.sample import moment
 from flows.sample import sample as sample_log
 from flows.settings import FITTED
+
+if TYPE_CHECKING:
+    from embeddings.neighbours import Neighbours
 
 SHARD_LEAST = 2_000  # texts below which a shard is not worth its own task
 
@@ -101,31 +104,39 @@ def embed(run: Run, part: str, out: Path) -> Counts:
     return {"texts": end - start, "encoded": n_new}
 
 
-def neighbours(run: Run, part: str, out: Path) -> Counts:
-    """Index a view's vectors and find the nearest others of each."""
-    from embeddings.index import nearest
+def index(run: Run, part: str, out: Path) -> Counts:
+    """Index a view's vectors, as wide as the recall asked for needs."""
+    from embeddings.index import prepare, save
 
     vectors = vectors_of(run, part)
-    found = nearest(vectors, run.settings.index, run.settings.seed)
+    made = prepare(vectors, run.settings.index, run.settings.seed, _done(run, "fit")["identity"])
+    save(made, out / "index")
+    return {"texts": len(vectors), "recall": round(made.recall, 4), "index": made.ran}
+
+
+def neighbours(run: Run, part: str, out: Path) -> Counts:
+    """Find the nearest others of the texts of one shard of a view, in the index of the view."""
+    from embeddings.index import load, neighbours_of, query_shards
+
+    view, shard = part.split("/")
+    vectors = vectors_of(run, view)
+    start, end = query_shards(len(vectors), len(shard_bounds(run, view)))[int(shard)]
+    made = load(run.place("index", view) / "index", run.settings.index, _done(run, "fit")["identity"])
+    found = neighbours_of(made, vectors, (start, end))
     np.save(out / "indices.npy", found.indices)
     np.save(out / "distances.npy", found.distances)
-    return {"texts": len(vectors), "recall": round(float(found.recall), 4), "index": found.index}
+    return {"texts": end - start}
 
 
 def cluster(run: Run, part: str, out: Path) -> Counts:
     """Find the clusters of a view, and say what each one is about."""
     from embeddings.clusters import cluster_smoothed
     from embeddings.describe import describe
-    from embeddings.neighbours import Neighbours
 
     texts = pl.read_parquet(run.place("views", part) / "texts.parquet")
     counts = texts["count"].to_numpy().astype(np.int64)
-    place, done = run.place("neighbours", part), _done(run, "neighbours", part)
-    near = Neighbours(
-        np.load(place / "indices.npy"), np.load(place / "distances.npy"), done["recall"], done["index"]
-    )
     vectors = vectors_of(run, part)
-    found = cluster_smoothed(vectors, near, counts, run.settings.clusters)
+    found = cluster_smoothed(vectors, _neighbours_of(run, part), counts, run.settings.clusters)
     described = describe(texts["text"].to_list(), counts, found.labels, vectors, run.settings.describe)
     np.save(out / "labels.npy", found.labels)
     np.save(out / "strengths.npy", found.strengths)
@@ -202,8 +213,23 @@ def _done(run: Run, stage: str, part: str = "") -> Counts:
 
 def vectors_of(run: Run, view: str) -> NDArray[np.float32]:
     """Return the vectors of a view's distinct texts, from its shards."""
+    return _joined(run, "embed", view, "vectors.npy")
+
+
+def _neighbours_of(run: Run, view: str) -> "Neighbours":
+    """Return the neighbours of a view's distinct texts, from their shards."""
+    from embeddings.neighbours import Neighbours
+
+    indices = _joined(run, "neighbours", view, "indices.npy")
+    distances = _joined(run, "neighbours", view, "distances.npy")
+    done = _done(run, "index", view)
+    return Neighbours(indices, distances, done["recall"], done["index"])
+
+
+def _joined(run: Run, stage: str, view: str, name: str) -> NDArray[Any]:
+    """Return the rows that the shards of a view wrote, in order."""
     shards = range(len(shard_bounds(run, view)))
-    return np.concatenate([np.load(run.place("embed", f"{view}/{i}") / "vectors.npy") for i in shards])
+    return np.concatenate([np.load(run.place(stage, f"{view}/{i}") / name) for i in shards])
 
 
 def _of_rows(run: Run, view: str, labels: NDArray[Any], text: NDArray[Any]) -> NDArray[Any]:

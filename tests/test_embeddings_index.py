@@ -1,5 +1,6 @@
 """The index: neighbours against brute force by value, and what is saved."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from embeddings.index import (
     choose_factory,
     load,
     nearest,
+    neighbours_of,
+    prepare,
+    query_shards,
     save,
-    search,
 )
 from embeddings.neighbours import Vectors, unit_rows
 
@@ -114,20 +117,74 @@ def test_neighbours_do_not_depend_on_the_number_of_threads(factory: str) -> None
     np.testing.assert_array_equal(answers[0].distances, answers[1].distances)
 
 
-def test_a_saved_index_answers_the_same(tmp_path: Path) -> None:
-    vectors, settings = scatter(200), IndexSettings(factory="IVF4,Flat")
-    index = build(vectors, settings, seed=0, model="abc")
-    save(index, tmp_path / "index.faiss")
-    again = load(tmp_path / "index.faiss", settings, "abc")
-    np.testing.assert_array_equal(search(again, vectors, 3), search(index, vectors, 3))
+@pytest.mark.parametrize(("n", "factory"), [(400, ""), (9000, ""), (9000, "IVF64,Flat"), (400, "HNSW8")])
+@pytest.mark.parametrize("shards", [2, 5, 12])
+def test_shards_answer_as_the_whole_does(
+    n: int, factory: str, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embeddings.index.BLOCK_LEAST", 30)
+    vectors, settings = scatter(n), IndexSettings(k=5, factory=factory)
+    save(prepare(vectors, settings, seed=0, model="abc"), tmp_path / "index")
+    bounds = query_shards(n, shards)
+    assert [start for start, _ in bounds[1:]] == [end for _, end in bounds[:-1]]
+    assert min(end - start for start, end in bounds) >= n // 12
+    found = [neighbours_of(load(tmp_path / "index", settings, "abc"), vectors, part) for part in bounds]
+    whole = neighbours_of(load(tmp_path / "index", settings, "abc"), vectors, (0, n))
+    np.testing.assert_array_equal(np.concatenate([one.indices for one in found]), whole.indices)
+    np.testing.assert_array_equal(np.concatenate([one.distances for one in found]), whole.distances)
+    assert {(one.recall, one.index) for one in found} == {(whole.recall, whole.index)}
+
+
+def test_shards_searched_at_the_same_time_answer_the_same() -> None:
+    vectors = scatter(9000)
+    index = prepare(vectors, IndexSettings(k=5), seed=0)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda part: neighbours_of(index, vectors, part), query_shards(9000, 4)))
+    whole = neighbours_of(index, vectors, (0, 9000))
+    np.testing.assert_array_equal(np.concatenate([one.indices for one in found]), whole.indices)
+
+
+def test_the_shards_of_an_exact_index_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embeddings.index.BLOCK_LEAST", 30)
+    vectors = scatter(400)
+    index = prepare(vectors, IndexSettings(k=5), seed=0)
+    true = brute(vectors, 5)[0]
+    for start, end in query_shards(400, 3):
+        np.testing.assert_array_equal(neighbours_of(index, vectors, (start, end)).indices, true[start:end])
+
+
+def test_more_shards_than_blocks_leave_some_empty() -> None:
+    vectors = scatter(50)
+    index = prepare(vectors, IndexSettings(k=5), seed=0)
+    found = [neighbours_of(index, vectors, shard).indices for shard in query_shards(50, 3)]
+    assert sorted(map(len, found)) == [0, 0, 50]
+    np.testing.assert_array_equal(np.concatenate(found), brute(vectors, 5)[0])
+
+
+@pytest.mark.parametrize(("n", "factory"), [(1, ""), (200, "IVF4,Flat"), (9000, "")])
+def test_a_saved_index_answers_the_same(tmp_path: Path, n: int, factory: str) -> None:
+    vectors, settings = scatter(n), IndexSettings(factory=factory)
+    index = prepare(vectors, settings, seed=0, model="abc")
+    save(index, tmp_path / "index")
+    again = load(tmp_path / "index", settings, "abc")
+    one, other = (neighbours_of(made, vectors, (0, n)) for made in (index, again))
+    np.testing.assert_array_equal(one.indices, other.indices)
+    assert (one.recall, one.index) == (other.recall, other.index)
 
 
 def test_an_index_of_another_model_or_kind_is_refused(tmp_path: Path) -> None:
     save(build(scatter(50), IndexSettings(), seed=0, model="abc"), tmp_path / "i")
     with pytest.raises(IndexMismatchError, match="made by abc"):
         load(tmp_path / "i", IndexSettings(), "xyz")
-    with pytest.raises(IndexMismatchError, match="asked: abc, HNSW8"):
-        load(tmp_path / "i", IndexSettings(factory="HNSW8"), "abc")
+    for asked in (IndexSettings(factory="HNSW8"), IndexSettings(k=16), IndexSettings(recall=0.9)):
+        with pytest.raises(IndexMismatchError, match="asked: abc, IndexSettings"):
+            load(tmp_path / "i", asked, "abc")
+
+
+def test_an_index_of_other_vectors_is_refused() -> None:
+    index = prepare(scatter(50), IndexSettings(), seed=0)
+    with pytest.raises(ValueError, match="the index holds 50 rows, vectors has 49"):
+        neighbours_of(index, scatter(49), (0, 49))
 
 
 def test_progress_counts_the_rows() -> None:

@@ -36,15 +36,11 @@ def test_the_flow_ends_with_the_tables_of_the_plain_stages(tmp_path: Path) -> No
     assert same_tables(run_dir, alone)
     run = latest_run()
     assert run["name"] == "detect 2026-06-01"
-    names = until(lambda: len(found := sorted(task["name"] for task in tasks_of(run))) >= 17 and found)
+    names = until(lambda: len(found := sorted(task["name"] for task in tasks_of(run))) >= 20 and found)
     assert names == sorted(
         ["sample", "fit", "link", "evidence", "report", "publish"]
-        + [
-            f"{stage} {view}"
-            for stage in ("views", "neighbours", "cluster")
-            for view in DetectSettings().views
-        ]
-        + [f"embed {view}/0" for view in DetectSettings().views]
+        + [f"{stage} {view}" for stage in ("views", "index", "cluster") for view in DetectSettings().views]
+        + [f"{stage} {view}/0" for stage in ("embed", "neighbours") for view in DetectSettings().views]
     )
 
 
@@ -56,6 +52,7 @@ def test_the_tables_do_not_depend_on_shards_or_on_how_many_are_worked_on_at_once
     from flows.detect import detect
 
     monkeypatch.setattr("flows.stages.SHARD_LEAST", 50)
+    monkeypatch.setattr("embeddings.index.BLOCK_LEAST", 50)
     log = write(planted(), tmp_path)
     alone = complete(open_run(str(log), tmp_path / "plain", DetectSettings(), (None, None)), plain())
     settings = DetectSettings.model_validate({"work": {"shards": shards, "workers": workers}})

@@ -45,11 +45,13 @@ def test_a_run_is_published_with_all_its_tables_and_a_manifest(tmp_path: Path) -
         "sample",
         "views",
         "embed",
+        "index",
         "neighbours",
         "cluster",
         "link",
         "evidence",
     }
+    assert manifest["neighbours"]["full"] == {"index": "Flat", "recall": 1.0}
     assert manifest["inputs"]["absent_columns"][0] == "org_id"
     assert manifest["settings"]["sample"]["cap"] == DetectSettings().sample.cap
     assert latest(tmp_path) == {"run_dir": f"{DAY}/{run.name}", "current": {"2026-06-01": run.name[7:]}}

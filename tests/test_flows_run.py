@@ -23,7 +23,10 @@ from flows.settings import DetectSettings
 from flows.stages import vectors_of
 from tests.tiny import planted, rows, same_tables, tables, use_tiny_encoder, write
 
-STAGES = ("sample", "views:skeleton", "fit", "embed", "neighbours", "cluster", "link", "evidence", "report")
+STAGES = (
+    "sample", "views:skeleton", "fit", "embed", "index", "neighbours:skeleton/0", "cluster", "link",
+    "evidence", "report",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -227,11 +230,20 @@ def test_the_tables_do_not_depend_on_the_number_of_shards(
     tmp_path: Path, shards: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.stages.SHARD_LEAST", 50)
+    monkeypatch.setattr("embeddings.index.BLOCK_LEAST", 50)
     log = write(planted(), tmp_path)
     one = complete(open_run(str(log), tmp_path / "one", DetectSettings(), (None, None)), plain())
     settings = DetectSettings.model_validate({"work": {"shards": shards}})
-    other = complete(open_run(str(log), tmp_path / "other", settings, (None, None)), plain())
+    told: list[tuple[str, str, int]] = []
+    run = open_run(str(log), tmp_path / "other", settings, (None, None))
+    other = complete(
+        run, plain(lambda stage, part, counts: told.append((stage, part, counts.get("texts", 0))))
+    )
     assert same_tables(one, other)
+    for stage in ("embed", "neighbours"):
+        texts = [n for name, part, n in told if name == stage and part.startswith("full/")]
+        assert len(texts) == shards
+        assert min(texts) > 200
 
 
 def test_stale_staging_is_swept_and_what_is_at_work_is_left(tmp_path: Path) -> None:
