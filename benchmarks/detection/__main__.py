@@ -86,7 +86,7 @@ def logs(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
     work = partial(run_log, prompts=call.prompts, methods=chosen(call))
     records = gathered(work, plan, call.jobs, call.output / "records.jsonl", failed)
     if call.split == "heldout":
-        _write_down_results(records)
+        _write_down_results([_said_of(line) for line in summary(records)])
     written = tables.sizes(records) if call.grid else tables.scores(records)
     if call.days:
         declared = [log for log in played if call.grid or log.strength == "declared"]
@@ -100,10 +100,11 @@ def windows(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
     work = partial(windows_protocol.protocol, split=call.split, prompts=call.prompts, model=call.model)
     seeds = range(call.seeds or 3)
     records = gathered(work, seeds, call.jobs, call.output / "windows.jsonl", failed)
+    shares = windows_protocol.by_share(records)
+    if call.split == "heldout":
+        _write_down_results([", ".join(map(str, line.values())) for line in shares])
     return {
-        "Windows of 1,500 flagged, by share of attack rows": tables.markdown(
-            windows_protocol.by_share(records)
-        ),
+        "Windows of 1,500 flagged, by share of attack rows": tables.markdown(shares),
         "The same among ordinary rows at MMD's false alarms, by attack": tables.markdown(
             windows_protocol.by_attack(records)
         ),
@@ -157,13 +158,16 @@ def _write_down(call: argparse.Namespace) -> None:
         )
 
 
-def _write_down_results(records: Sequence[Record]) -> None:
+def _write_down_results(lines: Sequence[str]) -> None:
     with HELDOUT_LOG.open("a") as log:
-        log.writelines(
-            f"  - {x['method']}: {x['found']} found, {x['false a log']} false a log, look-alikes "
-            f"{x['look-alikes alarmed']}, null logs {x['null logs with a report']}\n"
-            for x in summary(records)
-        )
+        log.writelines(f"  - {line}\n" for line in lines)
+
+
+def _said_of(line: Record) -> str:
+    return (
+        f"{line['method']}: {line['found']} found, {line['false a log']} false a log, look-alikes "
+        f"{line['look-alikes alarmed']}, null logs {line['null logs with a report']}"
+    )
 
 
 if __name__ == "__main__":

@@ -38,14 +38,14 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
 
 
 def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
-    """List the logs of a split: every campaign at every strength, four a log (quick: six), four look-alikes.
+    """List the logs of a split: every campaign at every strength, four a log (quick: seven), four look-alikes.
 
     Look-alikes take turns, so that the logs of a seed have them all. nulls: logs a seed without a campaign. A
     full plan of the tuning split has the realistic log as well.
     """
     logs = []
     campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
-    several = 6 if quick else 4
+    several = 7 if quick else 4
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 5])
         turns = cycle(rng.permutation(decoys))
