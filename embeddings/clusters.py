@@ -1,8 +1,9 @@
 """Neighbours to clusters: HDBSCAN from a neighbour graph, with counts as density.
 
 Campello, Moulavi & Sander 2013; McInnes & Healy 2017. The minimum spanning tree is taken in the graph of
-mutual reachability that the neighbours span; condensation, stability and selection are hdbscan's own. A text
-that was sent a thousand times is a thousand points to them.
+mutual reachability that the neighbours span; hierarchy, condensation, stability and selection are those of
+scikit-learn's HDBSCAN, which answer as hdbscan's do in a sixth of the time. A text that was sent a thousand
+times is a thousand points to them.
 """
 
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def cluster(neighbours: Neighbours, counts: Ints, settings: ClusterSettings) -> 
         return Clusters(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
     tree = spanning_tree(neighbours, core_distances(neighbours, counts, settings.min_samples))
     first = np.cumsum(counts) - counts
-    labels, strengths = _select(single_linkage(_with_copies(tree, counts)), settings)
+    labels, strengths = _select(_with_copies(tree, counts), settings)
     return Clusters(_by_first_member(labels[first]), strengths[first].astype(np.float32))
 
 
@@ -171,12 +172,26 @@ def spanning_tree(neighbours: Neighbours, core: Floats) -> Floats:
     one = np.repeat(np.arange(n, dtype=np.int32), k)[there.ravel()]
     other = neighbours.indices[there]
     apart = np.maximum(np.maximum(core[one], core[other]), neighbours.distances[there])
+    apart = np.maximum(apart, _FLOOR)
     starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    graph = sparse.csr_array((np.maximum(apart, _FLOOR), other, starts), shape=(n, n))
-    found = sparse.coo_array(minimum_spanning_tree(graph))
-    edges = np.column_stack([*found.coords, found.data])
-    edges = np.concatenate([edges, _joins(found, n, 2 * max(1.0, edges[:, 2].max(initial=0)))])
-    return edges[np.lexsort((edges[:, 1], edges[:, 0], edges[:, 2]))]
+    order = _order(apart)
+    rank = np.empty(len(order))
+    rank[order] = np.arange(1, len(order) + 1)
+    found = sparse.coo_array(minimum_spanning_tree(sparse.csr_array((rank, other, starts), shape=(n, n))))
+    first = np.argsort(found.data)
+    edges = np.column_stack([*found.coords, apart[order[found.data.astype(np.int64) - 1]]])[first]
+    return np.concatenate([edges, _joins(found, n, 2 * max(1.0, edges[:, 2].max(initial=0)))])
+
+
+def _order(apart: Floats) -> Ints:
+    """Return the order of distances that are float32 numbers, equal ones by place: the same on any machine.
+
+    From nothing up such numbers sort as their bits do, and integers sort several times faster than positions.
+    """
+    bits = apart.astype(np.float32).view(np.uint32).astype(np.uint64)
+    return (
+        np.sort(bits << np.uint64(32) | np.arange(len(bits), dtype=np.uint64)).astype(np.int64) & 0xFFFFFFFF
+    )
 
 
 def _joins(forest: sparse.coo_array, n: int, far: float) -> Floats:
@@ -195,47 +210,27 @@ def _with_copies(tree: Floats, counts: Ints) -> Floats:
     return np.concatenate([near, np.column_stack([ends, tree[:, 2]])])
 
 
-def single_linkage(tree: Floats) -> Floats:
-    """Return the hierarchy of a spanning tree sorted by distance, (m - 1, 4): children, distance, points.
+def _select(tree: Floats, settings: ClusterSettings) -> tuple[Ints, Floats]:
+    """Return label (-1 noise) and strength of each point of a spanning tree sorted by distance.
 
-    Node m + i is the merger at edge i, as in hdbscan, whose own labelling is not used: its union-find
-    overwrites the pointer it walks along before it shortens it (`p, parent[p] = parent[p], n`), so paths stay
-    long and its time grows faster than linearly, 3.1 s at 200,000 points where this takes 0.5.
+    A tree that never splits holds one cluster only when all its points are identical.
     """
+    from sklearn.cluster._hdbscan._linkage import MST_edge_dtype, make_single_linkage
+    from sklearn.cluster._hdbscan._tree import tree_to_labels
+
     m = len(tree) + 1
-    above = list(range(2 * m - 1))
-    sizes = [1] * m + [0] * (m - 1)
-    children = []
-    ends = zip(tree[:, 0].astype(np.int64).tolist(), tree[:, 1].astype(np.int64).tolist(), strict=True)
-    for node, (one, other) in enumerate(ends, start=m):
-        while above[one] != one:
-            above[one] = one = above[above[one]]
-        while above[other] != other:
-            above[other] = other = above[above[other]]
-        above[one] = above[other] = node
-        sizes[node] = sizes[one] + sizes[other]
-        children.append((one, other))
-    return np.column_stack([np.array(children, dtype=float).reshape(-1, 2), tree[:, 2], sizes[m:]])
-
-
-def _select(hierarchy: Floats, settings: ClusterSettings) -> tuple[Ints, Floats]:
-    """Return label (-1 noise) and strength of each of the m points of a hierarchy, by hdbscan.
-
-    A hierarchy that never splits holds one cluster only when all its points are identical.
-    """
-    from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
-
-    m = len(hierarchy) + 1
-    if hierarchy[:, 2].max(initial=0) <= _FLOOR:
+    if tree[:, 2].max(initial=0) <= _FLOOR:
         alone = np.full(m, 0 if m >= settings.min_cluster_size else -1)
         return alone, (alone + 1).astype(float)
-    tree = condense_tree(hierarchy, settings.min_cluster_size)
-    if (tree["child_size"] == 1).all():
-        return np.full(m, -1), np.zeros(m)
-    labels, strengths, _ = get_clusters(
-        tree, compute_stability(tree), settings.selection, cluster_selection_epsilon=settings.epsilon
+    edges = np.empty(len(tree), dtype=MST_edge_dtype)
+    for name, column in zip(edges.dtype.names, tree.T, strict=True):
+        edges[name] = column
+    return tree_to_labels(
+        make_single_linkage(edges),
+        settings.min_cluster_size,
+        settings.selection,
+        cluster_selection_epsilon=settings.epsilon,
     )
-    return labels, strengths
 
 
 def _by_first_member(labels: Ints) -> NDArray[np.int32]:

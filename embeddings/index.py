@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from embeddings.inverted import CHUNK, Lists, divide, nearest_in_lists, sample_rows
+from embeddings.inverted import CHUNK, nearest_in_lists, prepare_lists
+from embeddings.lists import Lists
 from embeddings.neighbours import Neighbours, tidy
-from embeddings.vectors import Vectors
+from embeddings.recall import brute_force, recall_of, sample_rows
+from embeddings.vectors import Vectors, product_threads
 
 _EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index
@@ -59,7 +61,7 @@ class Index(NamedTuple):
     def ran(self) -> str:
         """What runs in a search, and how wide."""
         if isinstance(self.body, Lists):
-            return f"{self.factory}, nprobe={self.body.width}"
+            return f"{self.factory}, reach={self.body.reach:.3f}"
         lists = _lists(self.body)
         return self.factory if lists is None else f"{self.factory} nprobe={lists.nprobe}"
 
@@ -104,7 +106,7 @@ def prepare(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "
     n = len(vectors)
     k = min(settings.k, max(n - 1, 0))
     if n > _EXACT and not settings.factory:
-        lists, recall = divide(vectors, k + 1, settings.recall, seed)
+        lists, recall = prepare_lists(vectors, k + 1, settings.recall, seed)
         return Index(lists, f"IVF{len(lists.centres)},Flat by list", settings, seed, model, recall)
     index = build(vectors, settings, seed, model)
     return index._replace(recall=_tune(index, vectors, k))
@@ -202,29 +204,16 @@ def load(path: Path, settings: IndexSettings, model: str) -> Index:
 
 def _read_lists(path: Path) -> Lists:
     with np.load(path) as held:
-        return Lists(held["centres"], held["own"], held["bound"], int(held["width"]))
+        return Lists(held["centres"], held["own"], held["bound"], float(held["reach"]))
 
 
 def measure_recall(index: Index, vectors: Vectors, k: int) -> float:
-    """Measure recall@k of the index on an even sample of its rows against brute force.
-
-    A found neighbour counts when it is no farther than the true k-th, so ties are no misses.
-    """
-    import faiss
-
+    """Measure recall@k of the index on an even sample of its rows against brute force."""
     rows = sample_rows(len(vectors))
-    queries = np.ascontiguousarray(vectors[rows])
-    true = tidy_sample(vectors, rows, faiss.knn(queries, vectors, k + 1)[1])
-    found = tidy_sample(vectors, rows, index.body.search(queries, k + 1)[1])
-    return float((found[:, :k] <= true[:, k - 1 : k] + 1e-6).mean())
-
-
-def tidy_sample(vectors: Vectors, rows: NDArray[np.int64], found: NDArray[np.int64]) -> Vectors:
-    """Return the sorted distances (q, k) of found neighbours of a few rows, themselves left out."""
-    difference = vectors[rows][:, None, :] - vectors[found]
-    apart = np.sqrt(np.einsum("qkd,qkd->qk", difference, difference))
-    apart[(found == rows[:, None]) | (found < 0)] = np.inf
-    return np.sort(apart, axis=1)
+    queries = np.ascontiguousarray(vectors[rows], dtype=np.float32)
+    with product_threads() as pool:
+        true = brute_force(vectors, rows, k + 1, pool)
+    return recall_of(vectors, rows, index.body.search(queries, k + 1)[1], true)
 
 
 def _lists(index: Any) -> Any:  # noqa: ANN401  (FAISS comes without types)

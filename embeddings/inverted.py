@@ -2,59 +2,35 @@
 
 FAISS's inverted lists answer one query at a time and read a list again for each. Where every point is a
 query, all that look at a list meet it in one matrix product, and only pairs nearer than a bound that each
-point already has go on: the same lists and recall, several times faster. numpy's matrix product is used,
-which ran ten times faster than the one in faiss-cpu's wheel.
+point already has go on: several times faster at the same recall. A point with near neighbours looks at fewer
+lists than one in the open. numpy's matrix product is used, which ran ten times faster than the one in
+faiss-cpu's wheel.
 """
 
-import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from embeddings.vectors import Vectors
+from embeddings.lists import Floats, Ints, Lists, Rows, bounds, divide, looks, members_of, reach_for
+from embeddings.recall import brute_force, recall_of, sample_rows
+from embeddings.vectors import Vectors, product_threads
 
-Ints = NDArray[np.int64]
-Rows = NDArray[np.int32]
-Floats = NDArray[np.float32]
-_SAMPLE = 500  # points on which recall is measured
-_TRAINED = 50  # points a list that k-means sees
-_ROUNDS = 6
+Keys = NDArray[np.uint64]
 CHUNK = 131_072  # points searched for at a time: bounds memory
-_RANGES = 4  # parts of a chunk whose pairs are sorted at once
-_one_thread = threading.Lock()  # BLAS has one number of threads a process: two that set it undo each other
-
-
-class Lists(NamedTuple):
-    """Points in lists: centres (l, d), own (n,) the list of each point, width, how many lists one looks at.
-
-    bound (n,) is what no neighbour of a point is beyond: its k-th squared distance within its own list, less
-    its own square.
-    """
-
-    centres: Vectors
-    own: Ints
-    bound: Floats
-    width: int
-
-
-def members_of(own: Ints, lists: int) -> list[Rows]:
-    """Return the points of each list, in order."""
-    order = np.argsort(own, kind="stable").astype(np.int32)
-    return np.split(order, np.cumsum(np.bincount(own, minlength=lists))[:-1])
+_BATCH = 2048  # points that meet a list at a time
+_LOOKING = 4096  # points whose lists are found at a time
 
 
 class _Bits(NamedTuple):
-    """How a pair is packed into a key that sorts as it should: point, quantised distance, member.
+    """How a pair is packed into a key that sorts as it should: point, distance, member.
 
-    A sort of plain integers is several times faster than one of positions. The distance has what bits are
-    left, 24 and more up to four million points; it decides only between neighbours as near as that.
+    A sort of plain integers is several times faster than one of positions. Negative float32 numbers sort by
+    their inverted bits; of these 31 the last find no room, three with two hundred thousand points and seven
+    with four million: that decides only between neighbours as near as that.
     """
 
     point: int
@@ -62,7 +38,16 @@ class _Bits(NamedTuple):
 
     @property
     def distance(self) -> int:
-        return min(63 - self.point - self.member, 30)
+        return min(64 - self.point - self.member, 31)
+
+    @property
+    def after_point(self) -> np.uint64:
+        return np.uint64(self.distance + self.member)
+
+    def nearness(self, beyond: Floats) -> Keys:
+        """Return the part of a key that tells how near: for negative numbers, more for larger."""
+        kept = ~beyond.view(np.uint32) >> np.uint32(31 - self.distance)
+        return kept.astype(np.uint64) << np.uint64(self.member)
 
 
 def _length(n: int) -> int:
@@ -70,23 +55,18 @@ def _length(n: int) -> int:
     return max(n - 1, 1).bit_length()
 
 
-def n_lists(n: int) -> int:
-    """Return how many lists n points are kept in: about sqrt(n), a power of two."""
-    return 1 << round(math.log2(math.sqrt(max(n, 1))))
+def prepare_lists(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[Lists, float]:
+    """Put (n, d) vectors into lists in which their k nearest, itself among them, are found; and the recall.
 
-
-def divide(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[Lists, float]:
-    """Put (n, d) vectors into lists, as wide for their k nearest as is asked; return them and the recall.
-
-    As many lists are looked at for each point as hold `recall` of the true neighbours of a sample: which
-    list a true neighbour is in says at what width it is found, so nothing has to be tried.
+    What list a true neighbour of a sample is in says at what reach it is found, so nothing has to be tried.
     """
     rows = sample_rows(len(vectors))
-    with _threads() as pool:
-        true = np.concatenate(list(pool.map(lambda part: brute_force(vectors, part, k), _blocks(rows))))
-        centres, own = _divide(vectors, seed, pool)
-        bound = _bounds(vectors, members_of(own, len(centres)), k, pool)
-        lists = Lists(centres, own, bound, _width(vectors, centres, own, rows, true, recall))
+    with product_threads() as pool:
+        true = brute_force(vectors, rows, k, pool)
+        centres, own = divide(vectors, seed, pool)
+        bound = bounds(vectors, members_of(own, len(centres)), k, pool)
+        lists = Lists(centres, own, bound, 0.0)
+        lists = lists._replace(reach=reach_for(vectors, lists, rows, true, recall))
         found = _search(vectors, lists, k, [rows], pool)
     return lists, recall_of(vectors, rows, found, true)
 
@@ -103,112 +83,8 @@ def nearest_in_lists(
     The last bits of a matrix product depend on its shape: that goes by block, so the answer for a block is
     the same whatever others are asked for with it, and by how many threads.
     """
-    with _threads() as pool:
+    with product_threads() as pool:
         return _search(vectors, lists, k, blocks, pool, progress)
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Give as many threads as FAISS has, for matrix products of one thread each."""
-    import faiss
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with _one_thread, ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool, threadpool_limits(1):
-        yield pool
-
-
-def sample_rows(n: int) -> Ints:
-    """Return the rows, evenly spaced, on which recall is measured."""
-    return np.unique(np.linspace(0, n - 1, _SAMPLE).astype(np.int64))
-
-
-def brute_force(vectors: Vectors, rows: Ints, k: int) -> Ints:
-    """Return the k nearest (q, k) of a few rows among all vectors, themselves included, by trying all."""
-    best = np.empty((len(rows), 0), dtype=np.int64)
-    gap = np.empty((len(rows), 0), dtype=np.float32)
-    for start in range(0, len(vectors), 16_384):
-        apart = _apart(vectors[rows], vectors[start : start + 16_384])
-        near = np.argpartition(apart, min(k, apart.shape[1]) - 1, axis=1)[:, :k]
-        gap = np.concatenate([gap, np.take_along_axis(apart, near, axis=1)], axis=1)
-        best = np.concatenate([best, near + start], axis=1)
-    return np.take_along_axis(best, np.argpartition(gap, k - 1, axis=1)[:, :k], axis=1)
-
-
-def _blocks(rows: Ints) -> list[Ints]:
-    """Cut rows into runs of 64, for a thread each."""
-    return [rows[start : start + 64] for start in range(0, len(rows), 64)]
-
-
-def _divide(vectors: Vectors, seed: int, pool: ThreadPoolExecutor) -> tuple[Vectors, Ints]:
-    """Divide the points among lists by k-means (Lloyd); return the centres and the list of each point."""
-    lists = n_lists(len(vectors))
-    rng = np.random.default_rng(seed)
-    seen = vectors[np.sort(rng.choice(len(vectors), min(len(vectors), _TRAINED * lists), replace=False))]
-    centres = seen[np.sort(rng.choice(len(seen), lists, replace=False))]
-    for _ in range(_ROUNDS):
-        centres = _means(seen, _assign(seen, centres, pool), centres)
-    return centres, _assign(vectors, centres, pool)
-
-
-def recall_of(vectors: Vectors, rows: Ints, found: NDArray[np.integer], true: Ints) -> float:
-    """Return the share of true neighbours (q, k) that were found; one as near as the true k-th is no miss."""
-    near, far = (np.linalg.norm(vectors[rows][:, None, :] - vectors[each], axis=2) for each in (found, true))
-    near[found < 0] = np.inf
-    return float((near <= far.max(axis=1, keepdims=True) + 1e-6).mean())
-
-
-def _width(vectors: Vectors, centres: Vectors, own: Ints, rows: Ints, true: Ints, recall: float) -> int:
-    """Return how many lists hold `recall` of the true neighbours of a few rows."""
-    apart = _apart(vectors[rows], centres)
-    rank = np.argsort(np.argsort(apart, axis=1), axis=1)  # how near each list is
-    needed = rank[np.arange(len(rows))[:, None], own[true]]
-    return min(int(np.quantile(needed, recall, method="higher")) + 1, len(centres))
-
-
-def _near(vectors: Vectors, centres: Vectors, width: int, pool: ThreadPoolExecutor) -> Rows:
-    """Return (n, width) the centres nearest each vector, in no order."""
-
-    def some(at: int) -> Rows:
-        apart = _apart(vectors[at : at + 4096], centres)
-        return np.argpartition(apart, width - 1, axis=1)[:, :width].astype(np.int32)
-
-    return np.concatenate(list(pool.map(some, range(0, len(vectors), 4096))))
-
-
-def _apart(vectors: Vectors, others: Vectors) -> Floats:
-    """Return squared distances (q, m) less each row's own square, which no comparison in a row needs."""
-    apart = vectors @ (-2 * others.T)
-    apart += np.einsum("nd,nd->n", others, others)
-    return apart
-
-
-def _assign(vectors: Vectors, centres: Vectors, pool: ThreadPoolExecutor) -> Ints:
-    """Return (n,) the nearest centre of each vector."""
-    blocks = range(0, len(vectors), 4096)
-    return np.concatenate(
-        list(pool.map(lambda at: _apart(vectors[at : at + 4096], centres).argmin(axis=1), blocks))
-    )
-
-
-def _means(vectors: Vectors, own: Ints, centres: Vectors) -> Vectors:
-    """Return the mean of the vectors of each centre; a centre without any stays."""
-    n = len(own)
-    of = sparse.csr_array((np.ones(n, dtype=np.float32), own, np.arange(n + 1)), shape=(n, len(centres)))
-    size = np.bincount(own, minlength=len(centres))[:, None]
-    return np.where(size > 0, (of.T @ vectors) / np.maximum(size, 1), centres).astype(np.float32)
-
-
-def _bounds(vectors: Vectors, members: list[Rows], k: int, pool: ThreadPoolExecutor) -> Floats:
-    """Return (n,) the k-th distance within each point's own list: no neighbour is farther."""
-    bound = np.full(len(vectors), np.inf, dtype=np.float32)
-
-    def within(members: Rows) -> None:
-        if len(members) >= k:
-            apart = _apart(vectors[members], vectors[members])
-            bound[members] = np.partition(apart, k - 1, axis=1)[:, k - 1]
-
-    list(pool.map(within, members))
-    return bound + np.float32(1e-6)
 
 
 def _search(
@@ -220,16 +96,14 @@ def _search(
     progress: Callable[[int], None] | None = None,
 ) -> Rows:
     """Let the points that look at each list meet it, and keep the k best of each point."""
-    largest = max(float(np.einsum("nd,nd->n", vectors, vectors).max()), 1e-30)
-    lists = lists._replace(bound=np.minimum(lists.bound, np.float32(4 * largest)))
-    bits = _Bits(point=_length(min(len(vectors), CHUNK)), member=_length(len(vectors)))
-    found = [np.empty((0, k), dtype=np.int32)]
+    n = len(vectors)
+    bits = _Bits(point=_length(min(n, CHUNK) + 1), member=_length(n))  # by n: the same in any shard
     members = members_of(lists.own, len(lists.centres))
+    found = [np.empty((0, k), dtype=np.int32)]
     for chunk in _chunks(blocks):
-        met = _meetings(vectors, lists, members, chunk, largest, bits, pool)
-        best = np.full((sum(map(len, chunk)), k), -1, dtype=np.int32)
-        _take(best, np.concatenate(list(met)), bits, pool)
-        found.append(best)
+        met = list(_meetings(vectors, lists, members, chunk, bits, pool))
+        keys = [[key for one in met for key in one[number]] for number in range(len(chunk))]
+        found += pool.map(lambda block, keys: _best(len(block), k, keys, bits), chunk, keys)
         if progress is not None:
             progress(sum(map(len, found)))
     return np.concatenate(found)
@@ -252,62 +126,61 @@ def _meetings(
     lists: Lists,
     members: list[Rows],
     chunk: list[Ints],
-    largest: float,
     bits: _Bits,
     pool: ThreadPoolExecutor,
-) -> Iterator[Ints]:
-    """Yield, a list at a time, the keys of pairs within bounds; a point is its place in the chunk."""
-    near = np.concatenate([_near(vectors[block], lists.centres, lists.width, pool) for block in chunk])
-    edges = np.cumsum([0, *map(len, chunk)])
-    order = np.argsort(near.ravel(), kind="stable")
-    asked = np.split(
-        (order // lists.width).astype(np.int32),
-        np.cumsum(np.bincount(near.ravel(), minlength=len(members)))[:-1],
-    )
-    # One product gives squared distances less the asking point's own square and less its bound.
+) -> Iterator[list[list[Keys]]]:
+    """Yield, a list at a time, the keys of the pairs within bounds, those of each block by themselves."""
     points = np.concatenate(chunk)
-    bound = lists.bound[points]
-    asking = np.column_stack([vectors[points], np.ones_like(bound), -bound])
-    scale = np.float32((1 << bits.distance) / (6 * largest))
+    edges = np.cumsum([0, *map(len, chunk)])
+    head = np.concatenate([np.arange(len(block), dtype=np.uint64) for block in chunk]) << bits.after_point
+    # One product gives squared distances less the asking point's own square and less its bound.
+    asking = _beside(vectors[points], 1, np.ones(len(points)), -lists.bound[points])
 
-    def meet(number: int) -> Ints:
-        keys = [np.empty(0, dtype=np.int64)]
-        others = vectors[members[number]]
-        square = np.einsum("nd,nd->n", others, others)
-        others = np.column_stack([-2 * others, square, np.ones_like(square)]).T
-        for rows in _batches(asked[number], edges):
-            beyond = asking[rows] @ others
-            pairs = np.flatnonzero(beyond <= 0)
-            row, column = np.divmod(pairs, beyond.shape[1])
-            row = rows[row]
-            # A squared distance less a square lies between -1 and 3 times the largest square.
-            key = ((beyond.ravel()[pairs] + bound[row] + np.float32(1.5 * largest)) * scale).astype(np.int64)
-            key <<= bits.member
-            key |= members[number][column]
-            keys.append(key | row.astype(np.int64) << (bits.distance + bits.member))
-        return np.concatenate(keys)
+    def meet(asked: Rows, members: Rows) -> list[list[Keys]]:
+        square = np.einsum("nd,nd->n", vectors[members], vectors[members])
+        others = _beside(vectors[members], -2, square, np.ones(len(members))).T
+        cuts = np.searchsorted(asked, edges).tolist()
+        runs = [range(first, last, _BATCH) for first, last in pairwise(cuts)]
+        return [
+            [within(asked[at : min(at + _BATCH, run.stop)], others, members) for at in run] for run in runs
+        ]
 
-    return pool.map(meet, range(len(members)))
+    def within(rows: Rows, others: Vectors, members: Rows) -> Keys:
+        beyond = asking[rows] @ others
+        pairs = np.flatnonzero(beyond < 0)
+        row = pairs // len(members)
+        member = members.take(pairs - row * len(members)).astype(np.uint64)
+        return head[rows].take(row) | bits.nearness(beyond.take(pairs)) | member
 
-
-def _batches(rows: Rows, edges: Ints) -> Iterator[Rows]:
-    """Yield rows, in order, at most 2048 at a time and never across an edge."""
-    cuts = np.searchsorted(rows, edges).tolist()
-    for first, last in pairwise(cuts):
-        for at in range(first, last, 2048):
-            yield rows[at : min(at + 2048, last)]
+    return pool.map(meet, _asked(vectors, lists, chunk, pool), members)
 
 
-def _take(best: Rows, keys: Ints, bits: _Bits, pool: ThreadPoolExecutor) -> None:
-    """Write the first k members of each point's keys into its row, a range of points a thread."""
-    shift = bits.distance + bits.member
+def _beside(vectors: Vectors, factor: int, *columns: NDArray[Any]) -> Vectors:
+    """Return (n, d) vectors times a factor, with further columns (n,)."""
+    n, d = vectors.shape
+    out = np.empty((n, d + len(columns)), dtype=np.float32)
+    np.multiply(vectors, factor, out=out[:, :d])
+    for at, column in enumerate(columns):
+        out[:, d + at] = column
+    return out
 
-    def some(first: int, last: int) -> None:
-        mine = np.sort(keys[(keys >= first << shift) & (keys < last << shift)])
-        row = (mine >> shift) - first
-        rank = np.arange(len(row)) - np.searchsorted(row, np.arange(last - first))[row]
-        kept = rank < best.shape[1]
-        best[first + row[kept], rank[kept]] = mine[kept] & ((1 << bits.member) - 1)
 
-    edges = np.linspace(0, len(best), _RANGES + 1).astype(int).tolist()
-    list(pool.map(some, edges[:-1], edges[1:]))
+def _asked(vectors: Vectors, lists: Lists, chunk: list[Ints], pool: ThreadPoolExecutor) -> list[Rows]:
+    """Return for each list the points, by place in the chunk, that look at it."""
+    runs = [block[at : at + _LOOKING] for block in chunk for at in range(0, len(block), _LOOKING)]
+    starts = np.cumsum([0, *map(len, runs)])[:-1]
+    found = list(pool.map(lambda rows: looks(vectors, lists, rows), runs))
+    place = np.concatenate([start + some[0] for start, some in zip(starts, found, strict=True)])
+    number = np.concatenate([some[1] for some in found]).astype(np.uint16)  # these sort in linear time
+    asked = place[np.argsort(number, kind="stable")].astype(np.int32)
+    return np.split(asked, np.cumsum(np.bincount(number, minlength=len(lists.centres)))[:-1])
+
+
+def _best(n: int, k: int, keys: Sequence[Keys], bits: _Bits) -> Rows:
+    """Return (n, k) the first members of each point's keys; -1 where there are fewer."""
+    key = np.sort(np.concatenate(keys))
+    first = np.searchsorted(key, np.arange(n + 1, dtype=np.uint64) << bits.after_point)
+    at = first[:-1, None] + np.arange(k)
+    best = (key.take(at, mode="clip") & np.uint64((1 << bits.member) - 1)).astype(np.int32)
+    best[at >= first[1:, None]] = -1
+    return best

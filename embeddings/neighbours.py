@@ -98,13 +98,15 @@ def fuzzy_union(neighbours: Neighbours) -> sparse.csr_array:
     """
     n = len(neighbours.indices)
     there = neighbours.indices >= 0
-    gap = np.where(there, neighbours.distances, 0) - neighbours.distances[:, :1]
-    gap = np.where(there, gap, 0)
-    scale = gap.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    weight = np.exp(-gap / np.maximum(scale, 1e-6)[:, None])[there].astype(np.float32)
-    starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    one = sparse.csr_array((weight, neighbours.indices[there], starts), shape=(n, n))
-    other = sparse.csr_array(one.T)
+    some = there.sum(axis=1, dtype=np.int32)
+    near = np.where(there, neighbours.distances, 0)
+    gap = np.where(there, near - near[:, :1], 0)
+    scale = np.maximum(gap.sum(axis=1) / np.maximum(some, 1), 1e-6).astype(np.float32)
+    weight = np.exp(-gap / scale[:, None])[there]
+    starts = np.concatenate([[0], np.cumsum(some, dtype=np.int32)], dtype=np.int32)
+    # A transposition sorts: sums and products of sorted rows are several times faster.
+    other = sparse.csc_array((weight, neighbours.indices[there], starts), shape=(n, n)).tocsr()
+    one = other.T.tocsr()
     return one + other - one * other
 
 

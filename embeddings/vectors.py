@@ -1,8 +1,10 @@
 """Rows of length one, which every encoder returns, and work on rows in threads."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from scipy import sparse
 
 Vectors = NDArray[np.float32]
 _BLOCK = 4096  # rows at a time: what a core's cache holds
+_one_thread = threading.Lock()  # BLAS has one number of threads a process: two that set it undo each other
 
 
 def unknown_vector(dimension: int) -> Vectors:
@@ -50,3 +53,20 @@ def product(matrix: sparse.csr_array, vectors: Vectors, out: Vectors | None = No
 
     in_threads(block, len(product))
     return product
+
+
+def squares_apart(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return squared distances (q, m) less each row's own square, which no comparison in a row needs."""
+    apart = vectors @ (-2 * others.T)
+    apart += np.einsum("nd,nd->n", others, others)
+    return apart
+
+
+@contextmanager
+def product_threads() -> Iterator[ThreadPoolExecutor]:
+    """Give as many threads as FAISS has, for matrix products of one thread each."""
+    import faiss
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with _one_thread, ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool, threadpool_limits(1):
+        yield pool

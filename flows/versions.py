@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 _MATTER = (
     "hydrascope", "polars", "pyarrow", "numpy", "scipy", "scikit-learn", "sentence-transformers", "torch",
-    "faiss-cpu", "hdbscan", "prefect",
+    "faiss-cpu", "prefect",
 )  # fmt: skip
 STAGES = "2"  # raised when a stage writes something else than before: unfinished runs then start afresh
 
