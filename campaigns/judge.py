@@ -163,13 +163,19 @@ def _campaigns(
     What has grown may turn out to be one: folded, grown, and folded again.
     """
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
-    strongest, campaigns = passing, [groups[i] for i in passing]
-    for last in (False, True):
-        campaigns, home = fold(log, campaigns, topics)
-        strongest = [strongest[home.index(c)] for c in range(len(campaigns))]
-        if not last:
-            campaigns = [grown(log, campaign, law, labels) for campaign in campaigns]
+    found, home = fold(log, [groups[i] for i in passing], topics)
+    strongest = [passing[home.index(c)] for c in range(len(found))]
+    larger = settled(log, [grown(log, campaign, law, labels) for campaign in found])
+    own = [i for i in range(len(found)) if _still(larger[i], found[i])]
+    campaigns, home = fold(log, [larger[i] for i in own], topics)
+    strongest = [strongest[own[home.index(c)]] for c in range(len(campaigns))]
     return dict(zip(strongest, settled(log, campaigns), strict=True))
+
+
+def _still(larger: Group, founder: Group) -> bool:
+    """Return whether a campaign still holds half of who founded it; else it was another one once more."""
+    both = np.intersect1d(larger.members, founder.members, assume_unique=True)
+    return 2 * len(both) >= len(founder.members)
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:
