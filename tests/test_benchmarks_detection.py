@@ -109,7 +109,7 @@ def test_the_interval_of_nine_in_ten_is_wilsons():
     low, high = interval(9, 10)
     assert (round(low, 3), round(high, 3)) == (0.596, 0.982)
     assert share(9, 10) == "9/10 (.60-.98)"
-    assert share(0, 0) == "0/0"
+    assert (share(1, 1), share(0, 0)) == ("1/1", "0/0")
 
 
 def test_none_of_two_hundred_null_logs_bounds_the_rate_at_three_in_two_hundred():

@@ -26,9 +26,9 @@ def at_most(hits: int, n: int) -> float:
 
 
 def share(hits: int, n: int) -> str:
-    """Write a share as "9/10 (.60-.98)", with its Wilson interval; "0/0" of nothing."""
-    if not n:
-        return "0/0"
+    """Write a share as "9/10 (.60-.98)", with its Wilson interval where there is more than one trial."""
+    if n < 2:
+        return f"{hits}/{n}"
     low, high = interval(hits, n)
     return f"{hits}/{n} ({_short(low)}-{_short(high)})"
 
