@@ -14,7 +14,8 @@ from campaigns.judge import Case, judge
 from campaigns.records import Record, Wording, records
 from campaigns.traffic import Traffic, traffic
 from campaigns.vocabulary import ExemplarKind
-from embeddings.describe import describe, template
+from embeddings.describe import describe
+from embeddings.templates import template
 from embeddings.views import View
 from flows import tables
 from flows.redact import redact
