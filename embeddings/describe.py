@@ -127,7 +127,8 @@ def _log_odds(
     """Return the z-score of a word's log-odds here against elsewhere; the prior is the whole corpus."""
     prior = 0.01 * everywhere
     weight = 0.01 * total
-    inside = np.log(here + prior) - np.log(size + weight - here - prior)
+    others = np.maximum(size + weight - here - prior, prior)  # a word may be all there is
+    inside = np.log(here + prior) - np.log(others)
     outside = everywhere - here + prior
     rest = np.maximum(total - size + weight - outside, prior)  # a cluster may be all there is
     return (inside - np.log(outside) + np.log(rest)) / np.sqrt(1 / (here + prior) + 1 / outside)

@@ -86,8 +86,8 @@ def test_the_page_of_a_run_shows_its_name_tags_stages_and_artifacts(
         "detect-progress", "publish done",
     )  # fmt: skip
     assert text.count("PROGRESS") == 1
-    until(lambda: len(tasks_of(latest_run())) == 18)
-    read(browser, page, "18 Task runs")
+    until(lambda: len(tasks_of(latest_run())) == 21)
+    read(browser, page, "21 Task runs")
     logs = read(browser, f"{page}?tab=Logs", 'sample: {"read": 1061', "views full: ")
     assert "careful tutor" not in logs
 
