@@ -40,8 +40,8 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
 def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
     """List the logs of a split: all campaigns at each strength, four a log (quick: seven), and nulls.
 
-    Four look-alikes a log take turns, so that the logs of a seed have them all. nulls: logs a seed without a campaign. A
-    full plan of the tuning split has the realistic log as well.
+    Four look-alikes a log take turns, so that the logs of a seed have them all. nulls: logs a seed without a
+    campaign. A full plan of the tuning split has the realistic log as well.
     """
     logs = []
     campaigns, decoys = names(split, campaigns=True), names(split, campaigns=False)
