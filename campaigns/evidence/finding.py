@@ -46,3 +46,13 @@ def log_e_value(ratio: float) -> float:
     operator may well hide one side of itself.
     """
     return float(min(np.logaddexp(0.0, ratio) - np.log(2), MOST))
+
+
+def share_ratio(n: int, share: float, bound: float) -> float:
+    """Return the log-likelihood ratio of a share seen among n events to the innocent share next to it.
+
+    The share was fitted, which costs half a log n, as in a Bayesian mixture.
+    """
+    one, other = max(share, 0.5 / n), max(1 - share, 0.5 / n)
+    ratio = n * (one * np.log(one / bound) + other * np.log(other / (1 - bound)))
+    return float(ratio - 0.5 * np.log(n))

@@ -24,7 +24,7 @@ def quota(log: Traffic, group: Group, people: People) -> Finding:
     """Weigh the members' row counts: one common rate against rates of people that are cut off by a quota.
 
     Statistic: share of the accounts within a quarter of the median. Null: each account's rate is the lesser
-    of its own (gamma, shape up to the log's own bound) and the quota, which at most four in five reach; the
+    of its own (gamma, shape up to the log's own bound) and the quota, which at most three in five reach; the
     best of those is taken. That most accounts of a free tier use all of it is no surprise, that none of
     sixty stays below it is one. Both readings as for evenness.
     """

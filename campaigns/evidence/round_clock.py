@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.evidence.finding import Finding, log_e_value
+from campaigns.evidence.finding import Finding, log_e_value, share_ratio
 from campaigns.groups import Group
 from campaigns.laws import Ints
 from campaigns.traffic import Traffic
@@ -26,11 +26,7 @@ def round_clock(log: Traffic, group: Group) -> Finding:
     night = (np.argmin(sums) + np.arange(QUIET)) % 24
     n = len(held)
     share = float(np.isin((held + start) % 24, night).mean()) if n else 0.0
-    ratio = -1.0
-    if share > AWAKE:
-        awake = max(1 - share, 0.5 / n)
-        ratio = n * (share * np.log(share / AWAKE) + awake * np.log(awake / (1 - AWAKE)))
-        ratio -= 0.5 * np.log(n)  # the share was fitted: half a log n, as in a Bayesian mixture
+    ratio = share_ratio(n, share, AWAKE) if share > AWAKE else -1.0
     return Finding(
         Signal.ROUND_CLOCK,
         Status.TESTED,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.evidence.finding import Finding, log_e_value, not_tested
+from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
 from campaigns.evidence.round_clock import events
 from campaigns.groups import Group
 from campaigns.traffic import Traffic
@@ -28,11 +28,7 @@ def sustained(log: Traffic, group: Group) -> Finding:
     start = int(np.argmax(reached[RUSH:] - reached[:-RUSH]))
     n = len(held)
     share = float(((held >= start) & (held < start + RUSH)).mean())
-    ratio = -1.0
-    if share < RUSHED:
-        fitted = max(share, 0.5 / n)
-        ratio = n * (fitted * np.log(fitted / RUSHED) + (1 - fitted) * np.log((1 - fitted) / (1 - RUSHED)))
-        ratio -= 0.5 * np.log(n)  # the share was fitted: half a log n, as in a Bayesian mixture
+    ratio = share_ratio(n, share, RUSHED) if share < RUSHED else -1.0
     return Finding(
         Signal.SUSTAINED,
         Status.TESTED,
