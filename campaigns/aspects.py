@@ -77,12 +77,11 @@ class OthersHours(NamedTuple):
     """What the rows of all other members say of each cell's hour slot, (c,) expected shares each.
 
     profile: the product of their days and hours; bursts: half of that and half the slots themselves, in which
-    bursts show; any_hour: their days, and all hours of the day alike.
+    bursts show.
     """
 
     profile: Floats
     bursts: Floats
-    any_hour: Floats
 
 
 def hours_of_others(
@@ -103,7 +102,7 @@ def hours_of_others(
     profile = on_day * by_hour[data.account, data.bin % 24]
     slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
     exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
-    return OthersHours(profile, (profile + exact) / 2, on_day / 24)
+    return OthersHours(profile, (profile + exact) / 2)
 
 
 def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
@@ -126,24 +125,24 @@ def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
     return shares[data.bin] * np.where(inside, LIFE / alive, 0.0) + (1 - LIFE) * shares[data.bin]
 
 
-def log_ratio(view: Aspect, people: float, besides: Floats | None = None) -> float:
+def log_ratio(view: Aspect, people: float) -> float:
     """Return the log-likelihood ratio of "one queue" to "people", on held-out rows given the linking half.
 
-    People may be as tight as the concentration `people` and follow either the crowd or the whole log; they
-    may be as tight as a queue around the shares `besides` (c,). The best of those is taken, so the ratio's
-    expectation under any of them is at most one (a universal inference argument: the numerator is fixed by
-    the linking half). Each account's ratio is cut off at MOST_EACH, which can only lower the expectation: a
-    few busy accounts do not make a queue.
+    People may be as tight as the concentration `people` and follow either the crowd or the whole log. The
+    ratio to each of those is taken and the least returned, so its expectation under any of them is at most
+    one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
+    cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
     """
-    loose = [c for c in PEOPLE if c <= people] or [PEOPLE[0]]
-    people_say = [
-        dirichlet_multinomial(view.data, base, c) for c in loose for base in (view.crowd, view.log_wide)
-    ]
-    if besides is not None:
-        people_say += [dirichlet_multinomial(view.data, besides, c) for c in (*loose, *OPERATOR)]
-    innocent = max(people_say, key=lambda by_account: float(by_account.sum()))
-    operator = [dirichlet_multinomial(view.data, view.crowd, c) - innocent for c in OPERATOR]
-    return log_mean_exp(np.array([np.minimum(ratio, MOST_EACH).sum() for ratio in operator]))
+    queue_says = [dirichlet_multinomial(view.data, view.crowd, c) for c in OPERATOR]
+    people_say = (
+        dirichlet_multinomial(view.data, base, c)
+        for c in [c for c in PEOPLE if c <= people] or PEOPLE[:1]
+        for base in (view.crowd, view.log_wide)
+    )
+    return min(
+        log_mean_exp(np.array([np.minimum(queue - innocent, MOST_EACH).sum() for queue in queue_says]))
+        for innocent in people_say
+    )
 
 
 def tightness(view: Aspect) -> float:

@@ -21,12 +21,14 @@ OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
 DECIDING = (
     *sorted(OPERATOR),
     Signal.QUOTA,
-    Signal.SCHEDULE,
     Signal.REPEATS,
     Signal.QUESTION_BANK,
     *sorted(ONGOING),
+    Signal.CLOCK,
 )
-SIDES = (HOURS | {Signal.SCHEDULE}, ONGOING)  # signals that show the same side of the rows
+SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
+# Signals without which an explanation would fit every group: it is left out where they could not be tested.
+UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
 HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
 
 
@@ -44,16 +46,22 @@ MODELS: Mapping[Explanation, Model] = {
         HOURS | {Signal.QUOTA},
     ),
     Explanation.AUTOMATION: Model(
-        "jobs that customers run by the clock, each customer as much as it needs",
-        frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL, Signal.SCHEDULE}),
+        "jobs that customers run round the clock, each customer as much as it needs",
+        frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL}),
+    ),
+    Explanation.SCHEDULED: Model(
+        "one published job that runs at fixed minutes, for every customer alike", frozenset({Signal.CLOCK})
     ),
     Explanation.SERVICE: Model(
-        "a metered service that asks on its customers' behalf, round the clock",
+        "one company or metered service with many keys, round the clock",
         frozenset({Signal.REPEATS, Signal.CONSTANT_TOTAL}),
     ),
-    Explanation.CLASS: Model("a class, an exam or a release day: everybody before one date", ONGOING),
+    Explanation.CLASS: Model(
+        "a class, a course, an exam or a release day: everybody on the same few dates", ONGOING
+    ),
     Explanation.VIRAL: Model(
-        "a prompt that went round, or fixed inputs run again", frozenset({Signal.QUESTION_BANK})
+        "a prompt that went round, or fixed inputs run again",
+        frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.NETWORK: Model(
         "ordinary users behind one network or reseller", OPERATOR - {Signal.ADDRESSES}
@@ -77,7 +85,7 @@ def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> lis
     """Weigh a group against every innocent model that the columns of the log allow.
 
     organisation: the largest share of the group's accounts in one organisation, None where the log does not
-    say.
+    say: then a company with many keys can only be told by what it asks.
     """
     weighed = []
     for explanation, model in MODELS.items():
@@ -86,7 +94,9 @@ def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> lis
             if organisation is None:
                 continue
             betrayed_by = betrayed_by if organisation < HALF else frozenset()
-        if explanation is Explanation.SERVICE and findings[Signal.REPEATS].log_e is None:
+        if explanation is Explanation.SERVICE and organisation is not None:
+            continue
+        if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
             continue
         weighed.append(_against(explanation, model.words, betrayed_by, findings))
     return weighed

@@ -13,6 +13,7 @@ from scipy import sparse
 from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
+from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
@@ -21,7 +22,6 @@ from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
-from campaigns.evidence.schedule import schedule
 from campaigns.evidence.spread import spread
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
@@ -163,19 +163,22 @@ def _campaigns(
     What has grown may turn out to be one: folded, grown, and folded again.
     """
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
-    found, home = fold(log, [groups[i] for i in passing], topics)
+    found, home = fold(log, [groups[i] for i in passing], law, topics)
     strongest = [passing[home.index(c)] for c in range(len(found))]
-    larger = settled(log, [grown(log, campaign, law, labels) for campaign in found])
-    own = [i for i in range(len(found)) if _still(larger[i], found[i])]
-    campaigns, home = fold(log, [larger[i] for i in own], topics)
+    taken = np.zeros(len(log.account), dtype=bool)
+    for campaign in found:
+        taken[campaign.member_rows(log)] = True
+    larger = [grown(log, campaign, law, labels, taken) for campaign in found]
+    left = settled(log, larger)
+    own = [i for i in range(len(found)) if _holds(left[i], larger[i])]
+    campaigns, home = fold(log, [left[i] for i in own], law, topics)
     strongest = [strongest[own[home.index(c)]] for c in range(len(campaigns))]
     return dict(zip(strongest, settled(log, campaigns), strict=True))
 
 
-def _still(larger: Group, founder: Group) -> bool:
-    """Return whether a campaign still holds half of who founded it; else it was another one once more."""
-    both = np.intersect1d(larger.members, founder.members, assume_unique=True)
-    return 2 * len(both) >= len(founder.members)
+def _holds(left: Group, larger: Group) -> bool:
+    """Return whether a campaign keeps half of its members once others have theirs; else it was another's."""
+    return 2 * len(left.members) >= max(len(larger.members), 1)
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:
@@ -217,7 +220,6 @@ def evidence(
         evenness(log, group, law),
         quota(log, group, law),
         rhythm(log, group, law),
-        schedule(log, group, law),
         constant_total(log, group),
         shared_tasks(log, group, law, topics),
         shared_addresses(log, group, law),
@@ -225,6 +227,7 @@ def evidence(
         question_bank(log, group, known),
         round_clock(log, group),
         sustained(log, group),
+        off_the_clock(log, group),
     ]
     return {
         finding.signal: not_tested(finding.signal, "left out by the settings")

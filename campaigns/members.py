@@ -60,13 +60,16 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
-def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
+def grown(
+    log: Traffic, group: Group, people: People, labels: dict[str, Ints], taken: NDArray[np.bool_]
+) -> Group:
     """Take in what else the members worked on and whoever else works on it, from all rows and volumes.
 
     labels: clusters by view, topics, and networks, (n,) int64 by row each, -1 for none. A label of which
     the members wrote a good part, or which holds a good part of what they wrote, is the campaign's;
     everybody with a row in it is a candidate. Where a template, or else one network, covers the work, topics
-    that others have too are not looked at. What decides is behaviour: the confidence is the probability of
+    that others have too are not looked at. taken (n,) bool: rows that other campaigns have a claim to, which
+    this one does not get beyond what it has. What decides is behaviour: the confidence is the probability of
     taking part, given that the campaign is real.
     """
     for _ in range(2):
@@ -76,7 +79,7 @@ def grown(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
         found = {view: _theirs(log, group, label) for view, label in labels.items()}
         exact = [view for view in MARKS if view in found and found[view][work].mean() >= COVERED]
         for view in exact[:1] or set(found) - {NETWORK}:
-            inside |= found[view]
+            inside |= found[view] & ~taken
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)

@@ -4,24 +4,29 @@ import dataclasses
 
 import numpy as np
 
+from campaigns.evidence.evenness import one_rate, volumes
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
+from campaigns.people import People
 from campaigns.traffic import Traffic
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
 SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
 THEIRS_ALONE = 0.5
+SAME_TOPICS = 0.15  # the same of topics, where volumes agree as well and no template speaks against it
+MARKED = 0.8  # of a group's rows in clusters that are its own: a template
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 
 
-def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], list[int]]:
+def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tuple[list[Group], list[int]]:
     """Fold groups, strongest first, into those before; return the campaigns and (g,) each one's campaign.
 
     A group of mostly the same accounts is the campaign once more. A group of other accounts joins it when
-    every view that sees most of both finds the same mix of clusters in both: fragments of one harvest; or
-    when some view finds most of both in clusters that hardly anybody else writes: accounts and the
-    successors of those that were banned. Two operators with a template each have different runs, whatever
+    every view that sees most of both finds the same mix of clusters in both: fragments of one harvest; when
+    some view finds most of both in clusters that hardly anybody else writes: accounts and the successors of
+    those that were banned; or when there is no template to tell them apart, some of the topics are the same,
+    and so is the volume of each account. Two operators with a template each have different runs, whatever
     topics they share.
     """
     campaigns: list[Group] = []
@@ -29,14 +34,21 @@ def fold(log: Traffic, groups: list[Group], topics: Ints) -> tuple[list[Group], 
     home: list[int] = []
     for group in groups:
         mix = _mixes(log, group, topics)
-        for i, campaign in enumerate(campaigns):
-            if same_accounts(group, campaign):
-                home.append(i)
-                break
-            if _same_work(mix, mixes[i]) or _own_template(log, group, campaign):
-                campaigns[i] = _union(campaign, group)
-                home.append(i)
-                break
+        numbers = range(len(campaigns))
+        again = next((i for i in numbers if same_accounts(group, campaigns[i])), None)
+        if again is not None:  # whoever else does such work
+            home.append(again)
+            continue
+        alike = (
+            i
+            for i in numbers
+            if _same_work(mix, mixes[i])
+            or _own_template(log, group, campaigns[i])
+            or _one_queue(log, (group, campaigns[i]), (mix, mixes[i]), people)
+        )
+        if (part_of := next(alike, None)) is not None:
+            home.append(part_of)
+            campaigns[part_of] = _union(campaigns[part_of], group)
         else:
             home.append(len(campaigns))
             campaigns.append(group)
@@ -69,6 +81,46 @@ def _same_work(mix: list[Floats | None], other: list[Floats | None]) -> bool:
         if a is not None and b is not None
     ]
     return bool(overlaps) and min(overlaps) >= SAME_WORK
+
+
+def _one_queue(
+    log: Traffic,
+    groups: tuple[Group, Group],
+    mixes: tuple[list[Floats | None], list[Floats | None]],
+    people: People,
+) -> bool:
+    """Return whether two groups share topics and volumes, and no template tells them apart."""
+    *views, topics = (
+        0.0 if a is None or b is None else float(np.minimum(a, b).sum()) for a, b in zip(*mixes, strict=True)
+    )
+    if topics < SAME_TOPICS:
+        return False
+    marks = np.maximum(*(_marks(log, group) for group in groups))
+    if any(mark >= MARKED and overlap < SAME_WORK for mark, overlap in zip(marks, views, strict=True)):
+        return False
+    both = np.union1d(groups[0].members, groups[1].members)
+    one, first, second = (_one_rate(log, some, people) for some in (both, *(g.members for g in groups)))
+    return one >= first + second
+
+
+def _marks(log: Traffic, group: Group) -> Floats:
+    """Return (v,) the share of a group's rows in clusters of each view that are mostly its own."""
+    work = group.member_rows(log)
+    shares = []
+    for labels in log.clusters.values():
+        size = np.bincount(labels[labels >= 0], minlength=1)
+        mine = np.bincount(labels[work][labels[work] >= 0], minlength=len(size))
+        shares.append(mine[mine >= THEIRS_ALONE * size].sum() / max(len(work), 1))
+    return np.array(shares)
+
+
+def _one_rate(log: Traffic, accounts: Ints, people: People) -> float:
+    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
+    rows = np.flatnonzero(np.isin(log.account, accounts))
+    certain = np.ones(len(accounts))
+    return one_rate(
+        volumes(log, Group(clusters=(), rows=rows, candidates=accounts, confidence=certain), people)
+    )
 
 
 def _own_template(log: Traffic, group: Group, other: Group) -> bool:

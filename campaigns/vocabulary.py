@@ -10,7 +10,6 @@ class Signal(StrEnum):
     EVENNESS = "evenness"
     QUOTA = "quota"
     RHYTHM = "rhythm"
-    SCHEDULE = "shared_schedule"
     TASKS = "shared_tasks"
     CONSTANT_TOTAL = "constant_total"
     ADDRESSES = "shared_addresses"
@@ -19,6 +18,7 @@ class Signal(StrEnum):
     QUESTION_BANK = "question_bank"
     ROUND_CLOCK = "round_the_clock"
     SUSTAINED = "sustained"
+    CLOCK = "off_the_clock"
     CONCENTRATION = "concentration"
     CAPABILITY = "capability"
 
@@ -46,6 +46,7 @@ class Explanation(StrEnum):
     CLASS = "class_or_exam"
     VIRAL = "viral_prompt"
     AUTOMATION = "customers_automation"
+    SCHEDULED = "scheduled_jobs"
     SERVICE = "metered_service"
     ORGANISATION = "one_organisation"
     NETWORK = "shared_network"

@@ -1,7 +1,10 @@
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
 
+from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import MOST, log_e_value
@@ -41,6 +44,28 @@ def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat()
     assert repeated(answered).again.tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("minute", "direction"),
+    [
+        (lambda account, i: 1.0, None),  # of the log: rounded times
+        (lambda account, i: (17 * account) % 60 + 0.2, Direction.NEUTRAL),
+        (lambda account, i: 0.3 if account % 3 else 31.0 * i % 60, Direction.NEUTRAL),
+        (lambda account, i: 7.3 * i % 60, Direction.FOR),
+    ],
+)
+def test_jobs_keep_to_their_minute_of_the_hour_and_a_queue_to_none(minute, direction):
+    rows, accounts = rows_at([(f"a{i % 30}", i // 5, i) for i in range(600)])
+    late = [timedelta(minutes=minute(i % 30, i // 30) - 5) for i in range(600)]
+    log = traffic(rows.with_columns(timestamp=pl.col("timestamp") + pl.Series(late)), accounts)
+    finding = off_the_clock(log, everybody(log))
+    assert finding.direction is direction if direction else finding.status is Status.NOT_TESTED
+
+
+def test_a_prompt_that_is_sampled_a_few_times_is_no_question_bank():
+    log = traffic(*rows_at([(f"a{i % 30}", i % 160, i % 150) for i in range(600)]))
+    assert question_bank(log, everybody(log), repeated(log)).direction is Direction.FOR
+
+
 def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i % 12) for i in range(600)]))
     assert question_bank(log, everybody(log), repeated(log)).direction is Direction.NEUTRAL
@@ -74,6 +99,20 @@ def test_a_crowd_before_one_date_is_told_from_work_that_goes_on(days, direction)
     rng = np.random.default_rng(0)
     events = [(f"a{i % 40}", 24 * days[i // 2 % len(days)] + rng.integers(8, 18), i) for i in range(900)]
     log = traffic(*rows_at([*events, ("first", 0, 900), ("last", 167, 901)]))
+    assert sustained(log, everybody(log)).direction is direction
+
+
+@pytest.mark.parametrize(
+    ("sittings", "direction"),
+    [
+        (lambda account, i: (24 * (account % 7) + 24 * (i % 2) * 3 + 9 + i % 3) % 168, Direction.NEUTRAL),
+        (lambda account, i: 24 * (i % 5) + 13 + i % 3, Direction.NEUTRAL),
+        (lambda account, i: 24 * (i % 5) + 8 + (7 * account + 3 * i) % 10, Direction.FOR),
+    ],
+)
+def test_trainings_and_courses_are_told_from_office_hours(sittings, direction):
+    events = [(f"a{i % 40:02}", sittings(i % 40, i // 40), i) for i in range(1200)]
+    log = traffic(*rows_at([*events, ("first", 0, 1200), ("last", 167, 1201)]))
     assert sustained(log, everybody(log)).direction is direction
 
 

@@ -12,7 +12,10 @@ ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
 
 
 def judged(seed, crowds, settings=JudgeSettings()):  # noqa: B008  (frozen)
-    rows, accounts = plant(seed, [ORDINARY, *crowds])
+    return judge_of(*plant(seed, [ORDINARY, *crowds]), settings)
+
+
+def judge_of(rows, accounts, settings=JudgeSettings()):  # noqa: B008  (frozen)
     log = traffic(rows, accounts)
     texts = pl.Series("text", [f"question number {i}" for i in range(rows.height)])
     topics = log.clusters["full"]
@@ -47,15 +50,42 @@ def test_volumes_more_even_than_a_quota_makes_them_are_reported_whatever_the_hou
     assert reported(log, cases) == [{"hydr"}]
 
 
-def test_customers_jobs_by_the_clock_with_volumes_of_their_own_are_explained():
-    log, cases = judged(2, [("cron", 60, "heavy", "flat", range(200, 202))])
+@pytest.mark.parametrize("hours", ["flat", "office"])
+def test_customers_jobs_with_volumes_of_their_own_are_explained_whatever_their_hours(hours):
+    log, cases = judged(2, [("cron", 60, "heavy", hours, range(200, 202))])
     assert reported(log, cases) == []
     assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
 
 
-def test_volumes_of_their_own_at_the_hours_of_one_schedule_are_reported():
-    log, cases = judged(2, [("hydra", 60, "heavy", "office", range(200, 202))])
+def test_a_published_job_at_its_default_minute_is_explained_however_even_it_runs():
+    crowd = ("action", 60, "even", "flat", range(200, 202))
+    log, cases = judged(2, [crowd])
+    assert reported(log, cases) == [{"acti"}]
+    on_time = pl.when(pl.col("account_id").str.starts_with("action")).then(
+        pl.col("timestamp").dt.truncate("1h") + pl.duration(seconds=pl.col("text") % 100)
+    )
+    rows, accounts = plant(2, [ORDINARY, crowd])
+    log, cases = judge_of(rows.with_columns(on_time.otherwise("timestamp").alias("timestamp")), accounts)
+    assert reported(log, cases) == []
+    assert cases[0].lookalike.explanation is Explanation.SCHEDULED
+
+
+def test_a_service_with_many_keys_is_no_explanation_where_the_log_says_whose_the_keys_are():
+    rows, accounts = plant(2, [ORDINARY, ("hydra", 60, "even", "flat", range(200, 202))])
+    rows = rows.with_columns(text=pl.col("text") // 2)  # everybody asks everything twice
+    log, cases = judge_of(rows, accounts)
+    assert reported(log, cases) == []
+    assert any(case.lookalike.explanation is Explanation.SERVICE for case in cases)
+    owners = pl.col("account_id").alias("org_id")
+    log, cases = judge_of(rows.with_columns(owners), accounts.with_columns(owners))
     assert reported(log, cases) == [{"hydr"}]
+
+
+@pytest.mark.parametrize(("topics", "n_reports"), [(range(205, 225), 1), (range(240, 260), 2)])
+def test_crews_of_one_volume_and_some_of_the_same_topics_are_one_operator(topics, n_reports):
+    crews = [("hydra", 40, "even", "flat", range(200, 220)), ("crew", 40, "even", "flat", topics)]
+    log, cases = judged(3, crews)
+    assert len(reported(log, cases)) == n_reports
 
 
 def test_ordinary_traffic_alone_reports_nothing():

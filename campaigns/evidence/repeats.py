@@ -10,7 +10,8 @@ from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
-BANK = 0.2  # least share of repeated requests where the same inputs are asked over and over
+BANK = 0.2  # least share of requests that are asked often where the same inputs are asked over and over
+OFTEN = 8  # times: an operator who asks for a few answers to one prompt is no question bank
 PEOPLES = 2 / 3  # of an account's usual rate, what a service's customers repeat at least
 REFUSED = 400  # HTTP status from which a request was not answered
 TESTABLE = 0.01  # a log of free text, where hardly anything repeats, cannot tell by repeats
@@ -19,11 +20,13 @@ TESTABLE = 0.01  # a log of free text, where hardly anything repeats, cannot tel
 class Repeats(NamedTuple):
     """again (n,): 1.0 where the row's exact text was asked at another time too, else 0.0; usual: its mean.
 
-    The mean is over accounts, not rows: one nightly evaluation is not what people do.
+    The mean is over accounts, not rows: one nightly evaluation is not what people do. often (n,): 1.0 where
+    it was asked OFTEN times or more.
     """
 
     again: Floats
     usual: float
+    often: Floats
 
 
 def repeated(log: Traffic) -> Repeats:
@@ -38,10 +41,10 @@ def repeated(log: Traffic) -> Repeats:
     if log.has("status"):
         tried |= log.rows["status"].fill_null(200).to_numpy()[order] >= REFUSED
     asked = np.bincount(text[order[~tried]], minlength=int(text.max(initial=-1)) + 1)
-    again = (asked[text] > 1).astype(float)
+    again, often = (asked[text] > 1).astype(float), (asked[text] >= OFTEN).astype(float)
     rows = np.bincount(log.account, minlength=log.n_accounts)
     share = np.bincount(log.account, weights=again, minlength=log.n_accounts) / np.maximum(rows, 1)
-    return Repeats(again, float(share.mean()))
+    return Repeats(again, float(share.mean()), often)
 
 
 def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
@@ -52,28 +55,49 @@ def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
-    return _finding(Signal.REPEATS, log, group, known, PEOPLES * known.usual, "people's repeats")
+    share = float(known.again[group.member_rows(log)].mean())
+    said = (
+        f"{share:.1%} of the requests are in the log once more, word for word; of an account's it is usually "
+        f"{known.usual:.1%}."
+    )
+    effect = share / max(known.usual, 1e-9)
+    return _finding(
+        Signal.REPEATS, log, group, share, effect, PEOPLES * known.usual, "people's repeats", said
+    )
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
-    """Weigh the same share against one in five: a viral prompt, a question bank, jobs over fixed inputs."""
-    return _finding(Signal.QUESTION_BANK, log, group, known, BANK, "one set of prompts")
+    """Weigh the share that is asked often: a viral prompt, a question bank, jobs over fixed inputs.
+
+    Null: one request in five. An operator may well ask for a few answers to one prompt, and ask what others
+    ask.
+    """
+    share = float(known.often[group.member_rows(log)].mean())
+    said = f"{share:.1%} of the requests are in the log {OFTEN} times or more, word for word."
+    return _finding(Signal.QUESTION_BANK, log, group, share, share / BANK, BANK, "one set of prompts", said)
 
 
-def _finding(signal: Signal, log: Traffic, group: Group, known: Repeats, least: float, null: str) -> Finding:
-    rows = group.member_rows(log)
-    share = float(known.again[rows].mean())
+def _finding(
+    signal: Signal,
+    log: Traffic,
+    group: Group,
+    share: float,
+    effect: float,
+    least: float,
+    null: str,
+    said: str,
+) -> Finding:
+    n = len(group.member_rows(log))
     return Finding(
         signal,
         Status.TESTED,
         None,
         share,
-        share / max(known.usual, 1e-9),
+        effect,
         f"{null}: at least {least:.1%} of requests",
-        log_e_value(_shortfall(len(rows), share, least)),
-        len(rows),
-        f"{share:.1%} of the requests are in the log once more, word for word; of an account's it is usually "
-        f"{known.usual:.1%}.",
+        log_e_value(_shortfall(n, share, least)),
+        n,
+        said,
     )
 
 

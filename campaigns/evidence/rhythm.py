@@ -28,7 +28,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     the account's linking half), around the crowd's hours or the log's. Either is held to fall mostly between
     the account's first and last day in the linking half: that an account is new, or gone, is not a rhythm.
     """
-    data, crowds, wide = hours_of(log, group, people)
+    data, crowds, wide = _hours(log, group, people)
     if not len(data.held) or not data.n_seen.sum():
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     views = [Aspect(data, crowd, wide) for crowd in (crowds.profile, crowds.bursts)]
@@ -54,7 +54,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     )
 
 
-def hours_of(log: Traffic, group: Group, people: People) -> tuple[Cells, OthersHours, Floats]:
+def _hours(log: Traffic, group: Group, people: People) -> tuple[Cells, OthersHours, Floats]:
     """Return the members' rows by hour slot, what the others do in each cell, and what the whole log does."""
     rows = group.member_rows(log)
     seen = rows[~log.held_out[rows]]

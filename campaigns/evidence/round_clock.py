@@ -19,7 +19,7 @@ def round_clock(log: Traffic, group: Group) -> Finding:
     a crowd of one time zone, at most a tenth in its night. Accounts in hour blocks are counted, not rows: a
     burst is one event.
     """
-    seen, held = events(log, group)
+    seen, held = (event % log.n_slots for event in events(log, group))
     start = log.start_hour
     profile = np.bincount((seen + start) % 24, minlength=24)
     sums = np.array([np.roll(profile, -h)[:QUIET].sum() for h in range(24)])
@@ -41,11 +41,13 @@ def round_clock(log: Traffic, group: Group) -> Finding:
 
 
 def events(log: Traffic, group: Group) -> tuple[Ints, Ints]:
-    """Return the hour slots of the members' activity in the linking and in the held-out half.
+    """Return the members' activity in the linking and in the held-out half, as account * slots + hour slot.
 
     One for each account and slot with a row: a burst is one event.
     """
     rows = group.member_rows(log)
-    halves = (rows[~log.held_out[rows]], rows[log.held_out[rows]])
-    seen, held = (np.unique(log.account[r] * log.n_slots + log.hour[r]) % log.n_slots for r in halves)
+    seen, held = (
+        np.unique(log.account[half] * log.n_slots + log.hour[half])
+        for half in (rows[~log.held_out[rows]], rows[log.held_out[rows]])
+    )
     return seen, held

@@ -1,43 +1,74 @@
-"""Does the work go on? A class, an exam or a release has its day, a harvest goes on."""
+"""Does the work go on? A class, a course or a release has its day, a harvest goes on."""
 
 import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
 from campaigns.evidence.round_clock import events
 from campaigns.groups import Group
+from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 RUSH = 48  # hours before a deadline, or after a release, in which its crowd is at work
-RUSHED = 0.75  # least of its activity that a crowd of one date has in those
+SITTINGS = 2  # days on which a participant sits at a training
+LESSON = 4  # hours of the day in which a course meets, every day or some
+RUSHED = 0.75  # least of the activity that falls in those
 
 
 def sustained(log: Traffic, group: Group) -> Finding:
-    """Weigh the share of held-out activity in the two busiest days on end.
+    """Weigh the share of held-out activity in two days or at one time of the day, as those of a class are.
 
-    Those are of the linking half, so the held-out share is not a maximum over itself. Null: a crowd of one
-    date, at least three quarters. Accounts in hour blocks are counted, not rows. Not tested in windows of
-    which two days are most.
+    Three readings, of which the largest counts: the two busiest days on end; the two busiest days of each
+    account; the four busiest hours of the day. Busiest in the linking half, so the held-out share is not a
+    maximum over itself. Null: a crowd of one date, a training at which each sits on a day or two, or a course
+    that meets at one time of the day, at least three quarters. Accounts in hour blocks are counted, not rows.
+    Not tested in windows of which two days are most.
     """
     if log.n_slots * RUSHED <= RUSH:
         return not_tested(Signal.SUSTAINED, "the window is too short to tell a rush from steady work")
     seen, held = events(log, group)
-    if not len(held):
+    if not len(held) or not len(seen):
         return not_tested(Signal.SUSTAINED, "no rows in one of the halves")
-    reached = np.append(0, np.cumsum(np.bincount(seen, minlength=log.n_slots)))
-    start = int(np.argmax(reached[RUSH:] - reached[:-RUSH]))
+    slots = seen % log.n_slots, held % log.n_slots
+    share = max(_in_rush(*slots, log.n_slots), _in_sittings(log, seen, held), _in_lessons(*slots))
     n = len(held)
-    share = float(((held >= start) & (held < start + RUSH)).mean())
     ratio = share_ratio(n, share, RUSHED) if share < RUSHED else -1.0
     return Finding(
         Signal.SUSTAINED,
         Status.TESTED,
         None,
         share,
-        share / (RUSH / log.n_slots),
-        f"a crowd of one date: at least {RUSHED:.0%} of its activity in two days",
+        share / RUSHED,
+        f"a class: at least {RUSHED:.0%} of its activity in two days, or at one time of the day",
         log_e_value(ratio),
         n,
-        f"{share:.0%} of the group's activity is in its two busiest days; steady work over the window gives "
-        f"{RUSH / log.n_slots:.0%}.",
+        f"{share:.0%} of the activity is in two days, the group's or each account's own, or in {LESSON} "
+        f"hours of the day; of a class it is {RUSHED:.0%} and more.",
     )
+
+
+def _in_rush(seen: Ints, held: Ints, n_slots: int) -> float:
+    """Return the share of the held-out slots in the two days on end that are the busiest of those seen."""
+    reached = np.append(0, np.cumsum(np.bincount(seen, minlength=n_slots)))
+    start = int(np.argmax(reached[RUSH:] - reached[:-RUSH]))
+    return float(((held >= start) & (held < start + RUSH)).mean())
+
+
+def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> float:
+    """Return the share of the held-out events in their account's two busiest days of those seen."""
+    days = -(-log.n_slots // 24)
+    account, slot = np.divmod(np.concatenate([seen, held]), log.n_slots)
+    accounts, place = np.unique(account, return_inverse=True)
+    cell = place * days + slot // 24
+    counts = np.bincount(cell[: len(seen)], minlength=len(accounts) * days).reshape(-1, days)
+    busiest = np.argsort(-counts, axis=1, kind="stable")[:, :SITTINGS]
+    sits = np.zeros(counts.shape, dtype=bool)
+    np.put_along_axis(sits, busiest, True, axis=1)
+    return float((sits & (counts > 0)).ravel()[cell[len(seen) :]].mean())
+
+
+def _in_lessons(seen: Ints, held: Ints) -> float:
+    """Return the share of the held-out slots in the hours of the day that are busiest in those seen."""
+    counts = np.bincount(seen % 24, minlength=24)
+    start = int(np.argmax([np.roll(counts, -hour)[:LESSON].sum() for hour in range(24)]))
+    return float(((held - start) % 24 < LESSON).mean())

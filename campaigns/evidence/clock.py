@@ -1,0 +1,78 @@
+"""At what minutes? A job that is run by a clock keeps to its minute of the hour, a queue has none."""
+
+import numpy as np
+
+from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
+from campaigns.groups import Group
+from campaigns.laws import Floats, Ints
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal, Status
+
+BIN = 0.5  # minutes: how finely the minute of a job is looked for
+NEAR = 2.5  # minutes before and after it that are still on time
+ON_TIME = 0.5  # least of its activity that a job has at its minute, or at everybody's
+HOUR_US = 3_600_000_000
+
+
+def off_the_clock(log: Traffic, group: Group) -> Finding:
+    """Weigh the share of activity at the minute of the hour that is each account's own, or everybody's.
+
+    Statistic: that share in every second active hour, at the minutes that the hours between them tell;
+    linking has looked at none. A sixth if all minutes are alike. Null: jobs run by a clock, at least one half
+    on time. Accounts in hours are counted, not rows: a run of many requests is one event. Not tested where
+    the log's own times are rounded.
+    """
+    minute = _minutes(log, np.arange(len(log.account)))
+    if np.bincount((minute / BIN).astype(int)).max() > ON_TIME * len(minute):
+        return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
+    rows = group.member_rows(log)
+    place = log.places(group.members)[log.account[rows]]
+    events, event, times = np.unique(
+        place * log.n_slots + log.hour[rows], return_inverse=True, return_counts=True
+    )
+    weight = 1 / times[event]
+    odd = event % 2 == 1
+    if len(events) < 2:
+        return not_tested(Signal.CLOCK, "no two hours to compare")
+    own = _busiest(place[~odd], minute[rows[~odd]], weight[~odd], len(group.members))
+    shared = _busiest(np.zeros_like(place[~odd]), minute[rows[~odd]], weight[~odd], 1)
+    at = minute[rows[odd]]
+    on_time = (_apart(at, own[place[odd]]) <= NEAR) | (_apart(at, shared[0]) <= NEAR)
+    share = float(weight[odd] @ on_time / weight[odd].sum())
+    n = len(events) // 2
+    ratio = share_ratio(n, share, ON_TIME) if share < ON_TIME else -1.0
+    return Finding(
+        Signal.CLOCK,
+        Status.TESTED,
+        None,
+        share,
+        share / (4 * NEAR / 60),
+        f"jobs run by a clock: at least {ON_TIME:.0%} of their activity at one minute of the hour",
+        log_e_value(ratio),
+        n,
+        f"{share:.0%} of the activity is at each account's own minute of the hour or at everybody's; where "
+        f"all minutes are alike it is {4 * NEAR / 60:.0%}.",
+    )
+
+
+def _minutes(log: Traffic, rows: Ints) -> Floats:
+    """Return (r,) the minute of the hour of some rows, from 0 to 60."""
+    moment = log.rows["timestamp"].dt.epoch("us").to_numpy()[rows]
+    return np.asarray(moment % HOUR_US / (HOUR_US / 60), dtype=np.float64)
+
+
+def _apart(minute: Floats, other: Floats) -> Floats:
+    """Return how many minutes apart two minutes of the hour are, at most 30."""
+    apart = np.abs(minute - other)
+    return np.minimum(apart, 60 - apart)
+
+
+def _busiest(account: Ints, minute: Floats, weight: Floats, m: int) -> Floats:
+    """Return (m,) the minute of the hour around which each account has most of its weight; 0 without any."""
+    n = int(60 / BIN)
+    held = np.bincount(account * n + (minute / BIN).astype(int), weights=weight, minlength=m * n).reshape(
+        m, n
+    )
+    wide = int(2 * NEAR / BIN)
+    around = np.cumsum(np.concatenate([held, held[:, :wide]], axis=1), axis=1)
+    return (np.argmax(around[:, wide:] - around[:, :-wide], axis=1) + 1 + wide / 2) * BIN % 60
