@@ -204,7 +204,7 @@ def load(path: Path, settings: IndexSettings, model: str) -> Index:
 
 def _read_lists(path: Path) -> Lists:
     with np.load(path) as held:
-        return Lists(held["centres"], held["own"], held["bound"], float(held["reach"]))
+        return Lists(held["centres"], held["spread"], held["own"], held["bound"], float(held["reach"]))
 
 
 def measure_recall(index: Index, vectors: Vectors, k: int) -> float:

@@ -10,19 +10,31 @@ faiss-cpu's wheel.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embeddings.lists import Floats, Ints, Lists, Rows, bounds, divide, looks, members_of, reach_for
+from embeddings.lists import (
+    Floats,
+    Ints,
+    Lists,
+    Rows,
+    bounds,
+    cells_of,
+    divide,
+    looks,
+    members_of,
+    reach_for,
+    spreads,
+)
 from embeddings.recall import brute_force, recall_of, sample_rows
-from embeddings.vectors import Vectors, product_threads
+from embeddings.vectors import Vectors, answering, beside, product_threads
 
 Keys = NDArray[np.uint64]
 CHUNK = 131_072  # points searched for at a time: bounds memory
 _BATCH = 2048  # points that meet a list at a time
-_LOOKING = 4096  # points whose lists are found at a time
+_LOOKING = 8192  # points whose lists are found at a time
 
 
 class _Bits(NamedTuple):
@@ -65,7 +77,7 @@ def prepare_lists(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[L
         true = brute_force(vectors, rows, k, pool)
         centres, own = divide(vectors, seed, pool)
         bound = bounds(vectors, members_of(own, len(centres)), k, pool)
-        lists = Lists(centres, own, bound, 0.0)
+        lists = Lists(centres, spreads(vectors, centres, own, pool), own, bound, 0.0)
         lists = lists._replace(reach=reach_for(vectors, lists, rows, true, recall))
         found = _search(vectors, lists, k, [rows], pool)
     return lists, recall_of(vectors, rows, found, true)
@@ -99,9 +111,10 @@ def _search(
     n = len(vectors)
     bits = _Bits(point=_length(min(n, CHUNK) + 1), member=_length(n))  # by n: the same in any shard
     members = members_of(lists.own, len(lists.centres))
+    others = list(pool.map(lambda some: answering(vectors[some]), members))
     found = [np.empty((0, k), dtype=np.int32)]
     for chunk in _chunks(blocks):
-        met = list(_meetings(vectors, lists, members, chunk, bits, pool))
+        met = list(_meetings(vectors, lists, members, others, chunk, bits, pool))
         keys = [[key for one in met for key in one[number]] for number in range(len(chunk))]
         found += pool.map(lambda block, keys: _best(len(block), k, keys, bits), chunk, keys)
         if progress is not None:
@@ -125,6 +138,7 @@ def _meetings(
     vectors: Vectors,
     lists: Lists,
     members: list[Rows],
+    others: list[Vectors],
     chunk: list[Ints],
     bits: _Bits,
     pool: ThreadPoolExecutor,
@@ -134,11 +148,9 @@ def _meetings(
     edges = np.cumsum([0, *map(len, chunk)])
     head = np.concatenate([np.arange(len(block), dtype=np.uint64) for block in chunk]) << bits.after_point
     # One product gives squared distances less the asking point's own square and less its bound.
-    asking = _beside(vectors[points], 1, np.ones(len(points)), -lists.bound[points])
+    asking = beside(vectors[points], 1, np.ones(len(points)), -lists.bound[points])
 
-    def meet(asked: Rows, members: Rows) -> list[list[Keys]]:
-        square = np.einsum("nd,nd->n", vectors[members], vectors[members])
-        others = _beside(vectors[members], -2, square, np.ones(len(members))).T
+    def meet(asked: Rows, members: Rows, others: Vectors) -> list[list[Keys]]:
         cuts = np.searchsorted(asked, edges).tolist()
         runs = [range(first, last, _BATCH) for first, last in pairwise(cuts)]
         return [
@@ -146,32 +158,24 @@ def _meetings(
         ]
 
     def within(rows: Rows, others: Vectors, members: Rows) -> Keys:
-        beyond = asking[rows] @ others
+        beyond = asking[rows] @ others.T
         pairs = np.flatnonzero(beyond < 0)
         row = pairs // len(members)
         member = members.take(pairs - row * len(members)).astype(np.uint64)
         return head[rows].take(row) | bits.nearness(beyond.take(pairs)) | member
 
-    return pool.map(meet, _asked(vectors, lists, chunk, pool), members)
-
-
-def _beside(vectors: Vectors, factor: int, *columns: NDArray[Any]) -> Vectors:
-    """Return (n, d) vectors times a factor, with further columns (n,)."""
-    n, d = vectors.shape
-    out = np.empty((n, d + len(columns)), dtype=np.float32)
-    np.multiply(vectors, factor, out=out[:, :d])
-    for at, column in enumerate(columns):
-        out[:, d + at] = column
-    return out
+    return pool.map(meet, _asked(vectors, lists, chunk, pool), members, others)
 
 
 def _asked(vectors: Vectors, lists: Lists, chunk: list[Ints], pool: ThreadPoolExecutor) -> list[Rows]:
     """Return for each list the points, by place in the chunk, that look at it."""
     runs = [block[at : at + _LOOKING] for block in chunk for at in range(0, len(block), _LOOKING)]
     starts = np.cumsum([0, *map(len, runs)])[:-1]
-    found = list(pool.map(lambda rows: looks(vectors, lists, rows), runs))
+    cells = cells_of(lists.centres)
+    found = list(pool.map(lambda rows: looks(vectors, lists, cells, rows), runs))
     place = np.concatenate([start + some[0] for start, some in zip(starts, found, strict=True)])
-    number = np.concatenate([some[1] for some in found]).astype(np.uint16)  # these sort in linear time
+    number = np.concatenate([some[1] for some in found])
+    number = number.astype(np.min_scalar_type(len(lists.centres)))  # sixteen bits sort in linear time
     asked = place[np.argsort(number, kind="stable")].astype(np.int32)
     return np.split(asked, np.cumsum(np.bincount(number, minlength=len(lists.centres)))[:-1])
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,21 @@ def squares_apart(vectors: Vectors, others: Vectors) -> Vectors:
     apart = vectors @ (-2 * others.T)
     apart += np.einsum("nd,nd->n", others, others)
     return apart
+
+
+def beside(vectors: Vectors, factor: int, *columns: NDArray[Any]) -> Vectors:
+    """Return (n, d) vectors times a factor, with further columns (n,)."""
+    n, d = vectors.shape
+    out = np.empty((n, d + len(columns)), dtype=np.float32)
+    np.multiply(vectors, factor, out=out[:, :d])
+    for at, column in enumerate(columns):
+        out[:, d + at] = column
+    return out
+
+
+def answering(vectors: Vectors) -> Vectors:
+    """Return (n, d + 2) whose products with rows of (vector, 1, x) are squares_apart and x in one."""
+    return beside(vectors, -2, np.einsum("nd,nd->n", vectors, vectors), np.ones(len(vectors)))
 
 
 @contextmanager
