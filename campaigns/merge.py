@@ -14,7 +14,7 @@ SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
 SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
 THEIRS_ALONE = 0.5
-SAME_TOPICS = 0.15  # the same of topics, where volumes agree as well and no template speaks against it
+SOME_WORK = 0.15  # the same of topics and templates, where volumes agree as well
 MARKED = 0.8  # of a group's rows in clusters that are its own: a template
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 
@@ -93,10 +93,10 @@ def _one_queue(
     *views, topics = (
         0.0 if a is None or b is None else float(np.minimum(a, b).sum()) for a, b in zip(*mixes, strict=True)
     )
-    if topics < SAME_TOPICS:
+    if topics < SOME_WORK:
         return False
     marks = np.maximum(*(_marks(log, group) for group in groups))
-    if any(mark >= MARKED and overlap < SAME_WORK for mark, overlap in zip(marks, views, strict=True)):
+    if any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True)):
         return False
     both = np.union1d(groups[0].members, groups[1].members)
     one, first, second = (_one_rate(log, some, people) for some in (both, *(g.members for g in groups)))

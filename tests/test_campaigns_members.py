@@ -49,15 +49,23 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     mostly = tries & (np.random.default_rng(0).random(len(tries)) > 0.05)
     labels = {"run": np.where(mostly, -1, log.clusters["run"]), "topics": log.clusters["full"]}
     crew = numbers(log, "hydra")
-    larger = grown(log, group_of(log, crew[:12]), people(log, log.clusters["full"], 0), labels)
+    law, founders, nothing = (
+        people(log, log.clusters["full"], 0),
+        group_of(log, crew[:12]),
+        np.zeros_like(tries),
+    )
+    larger = grown(log, founders, law, labels, nothing)
     assert set(larger.members.tolist()) == set(crew.tolist())
+    taken = np.isin(log.account, crew[6:20])  # another's, but for what the founders have of it
+    larger = grown(log, founders, law, labels, taken)
+    assert set(larger.members.tolist()) == set(crew.tolist()) - set(crew[12:20].tolist())
 
 
 def test_two_crews_with_a_template_of_their_own_between_them_are_one_campaign():
     crews = [CREW, ("other", 30, "even", "flat", range(110, 120))]
     log = log_of(2, crews, {"hydra": 0, "other": 0})
     halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
-    campaigns, home = fold(log, halves, log.clusters["full"])
+    campaigns, home = fold(log, halves, people(log, log.clusters["full"], 0), log.clusters["full"])
     assert home == [0, 0]
     assert len(campaigns[0].members) == 60
 
@@ -65,9 +73,8 @@ def test_two_crews_with_a_template_of_their_own_between_them_are_one_campaign():
 def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
     crews = [CREW, ("other", 30, "even", "flat", range(105, 115))]
     log = log_of(3, crews, {"hydra": 0, "other": 1})
-    _, home = fold(
-        log, [group_of(log, numbers(log, name)) for name in ("hydra", "other")], log.clusters["full"]
-    )
+    halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
+    _, home = fold(log, halves, people(log, log.clusters["full"], 0), log.clusters["full"])
     assert home == [0, 1]
 
 
