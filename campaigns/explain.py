@@ -53,7 +53,7 @@ MODELS: Mapping[Explanation, Model] = {
         "one published job that runs at fixed minutes, for every customer alike", frozenset({Signal.CLOCK})
     ),
     Explanation.SERVICE: Model(
-        "one company or metered service with many keys, round the clock",
+        "a metered service with many keys, its own or its customers'",
         frozenset({Signal.REPEATS, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.CLASS: Model(
@@ -85,7 +85,7 @@ def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> lis
     """Weigh a group against every innocent model that the columns of the log allow.
 
     organisation: the largest share of the group's accounts in one organisation, None where the log does not
-    say: then a company with many keys can only be told by what it asks.
+    say: then a service with many keys can only be told by what it asks.
     """
     weighed = []
     for explanation, model in MODELS.items():
@@ -95,7 +95,7 @@ def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> lis
                 continue
             betrayed_by = betrayed_by if organisation < HALF else frozenset()
         if explanation is Explanation.SERVICE and organisation is not None:
-            continue
+            betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
             continue
         weighed.append(_against(explanation, model.words, betrayed_by, findings))
