@@ -28,7 +28,7 @@ from flows.results import read_inputs
 from flows.run import open_run
 from flows.settings import DetectSettings
 
-PROMISING = OPERATOR | {Signal.QUOTA, Signal.SCHEDULE}  # signals whose null is people
+PROMISING = OPERATOR | {Signal.QUOTA}  # signals whose null is people
 LEVELS = (0.05, 0.01, 0.001)
 
 
