@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.evidence.evenness import one_rate, volumes
 from campaigns.groups import Group
@@ -42,9 +43,9 @@ def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tup
         alike = (
             i
             for i in numbers
-            if _same_work(mix, mixes[i])
+            if _same_work(overlaps := _overlaps(mix, mixes[i]))
             or _own_template(log, group, campaigns[i])
-            or _one_queue(log, (group, campaigns[i]), (mix, mixes[i]), people)
+            or _one_queue(log, group, campaigns[i], overlaps, people)
         )
         if (part_of := next(alike, None)) is not None:
             home.append(part_of)
@@ -74,44 +75,51 @@ def _mixes(log: Traffic, group: Group, topics: Ints) -> list[Floats | None]:
     return found
 
 
-def _same_work(mix: list[Floats | None], other: list[Floats | None]) -> bool:
-    overlaps = [
-        float(np.minimum(a, b).sum())
+def _overlaps(mix: list[Floats | None], other: list[Floats | None]) -> list[float | None]:
+    """Return by view how much of two mixes is the same, None where it sees too little of either."""
+    return [
+        None if a is None or b is None else float(np.minimum(a, b).sum())
         for a, b in zip(mix, other, strict=True)
-        if a is not None and b is not None
     ]
-    return bool(overlaps) and min(overlaps) >= SAME_WORK
+
+
+def _same_work(overlaps: list[float | None]) -> bool:
+    seen = [overlap for overlap in overlaps if overlap is not None]
+    return bool(seen) and min(seen) >= SAME_WORK
 
 
 def _one_queue(
-    log: Traffic,
-    groups: tuple[Group, Group],
-    mixes: tuple[list[Floats | None], list[Floats | None]],
-    people: People,
+    log: Traffic, group: Group, other: Group, overlaps: list[float | None], people: People
 ) -> bool:
     """Return whether two groups share topics and volumes, and no template tells them apart."""
-    *views, topics = (
-        0.0 if a is None or b is None else float(np.minimum(a, b).sum()) for a, b in zip(*mixes, strict=True)
-    )
+    *views, topics = (overlap or 0.0 for overlap in overlaps)
     if topics < SOME_WORK:
         return False
-    marks = np.maximum(*(_marks(log, group) for group in groups))
+    marks = np.maximum(_marks(log, group), _marks(log, other))
     if any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True)):
         return False
-    both = np.union1d(groups[0].members, groups[1].members)
-    one, first, second = (_one_rate(log, some, people) for some in (both, *(g.members for g in groups)))
-    return one >= first + second
+    both = np.union1d(group.members, other.members)
+    one, *two = (_one_rate(log, some, people) for some in (both, group.members, other.members))
+    return one >= sum(two)
 
 
 def _marks(log: Traffic, group: Group) -> Floats:
     """Return (v,) the share of a group's rows in clusters of each view that are mostly its own."""
     work = group.member_rows(log)
-    shares = []
-    for labels in log.clusters.values():
-        size = np.bincount(labels[labels >= 0], minlength=1)
-        mine = np.bincount(labels[work][labels[work] >= 0], minlength=len(size))
-        shares.append(mine[mine >= THEIRS_ALONE * size].sum() / max(len(work), 1))
-    return np.array(shares)
+    return np.array(
+        [
+            np.append(_theirs_alone(labels, work), False)[labels[work]].sum()  # noise is the last
+            for labels in log.clusters.values()
+        ]
+    ) / max(len(work), 1)
+
+
+def _theirs_alone(labels: Ints, rows: Ints) -> NDArray[np.bool_]:
+    """Return which clusters some rows make up most of; labels (n,), -1 for noise."""
+    n = int(labels.max(initial=-1)) + 1
+    size, theirs = (np.bincount(some + 1, minlength=n + 1)[1:] for some in (labels, labels[rows]))
+    most: NDArray[np.bool_] = theirs >= THEIRS_ALONE * size
+    return most
 
 
 def _one_rate(log: Traffic, accounts: Ints, people: People) -> float:
@@ -127,10 +135,8 @@ def _own_template(log: Traffic, group: Group, other: Group) -> bool:
     """Return whether some view finds most of both groups' rows in clusters that are theirs alone."""
     rows = [group.member_rows(log), other.member_rows(log)]
     for labels in log.clusters.values():
-        n = int(labels.max(initial=-1)) + 1
-        size = np.bincount(labels[labels >= 0], minlength=n)
-        counts = [np.bincount(labels[part][labels[part] >= 0], minlength=n) for part in rows]
-        own = np.bincount(labels[np.union1d(*rows)] + 1, minlength=n + 1)[1:] >= THEIRS_ALONE * size
+        own = _theirs_alone(labels, np.union1d(*rows))
+        counts = [np.bincount(labels[part][labels[part] >= 0], minlength=len(own)) for part in rows]
         shares = [count / max(len(part), 1) for count, part in zip(counts, rows, strict=True)]
         if np.minimum(*shares)[own].sum() >= SAME_TEMPLATE:
             return True

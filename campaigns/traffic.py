@@ -1,6 +1,7 @@
 """The sampled rows of a window as arrays, the form in which the campaign room computes."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -37,6 +38,17 @@ class Traffic:
     def n_accounts(self) -> int:
         """The number of accounts with a sampled row."""
         return self.accounts.height
+
+    @cached_property
+    def minute(self) -> Floats:
+        """The minute of the hour of each row, (n,) float64 from 0 to 60."""
+        moment = self.rows["timestamp"].dt.epoch("us").to_numpy()
+        return np.asarray(moment % MICROSECONDS_AN_HOUR * (60 / MICROSECONDS_AN_HOUR), dtype=np.float64)
+
+    @cached_property
+    def rounded(self) -> bool:
+        """Whether most rows are in one and the same half minute of the hour: the log's times are cut off."""
+        return bool(2 * np.bincount((2 * self.minute).astype(int)).max(initial=0) > len(self.minute))
 
     def places(self, accounts: Ints) -> Ints:
         """Return (m,) the place of every account of the log among `accounts`, -1 for those not among them."""

@@ -49,12 +49,8 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     mostly = tries & (np.random.default_rng(0).random(len(tries)) > 0.05)
     labels = {"run": np.where(mostly, -1, log.clusters["run"]), "topics": log.clusters["full"]}
     crew = numbers(log, "hydra")
-    law, founders, nothing = (
-        people(log, log.clusters["full"], 0),
-        group_of(log, crew[:12]),
-        np.zeros_like(tries),
-    )
-    larger = grown(log, founders, law, labels, nothing)
+    law, founders = people(log, log.clusters["full"], 0), group_of(log, crew[:12])
+    larger = grown(log, founders, law, labels, np.zeros_like(tries))
     assert set(larger.members.tolist()) == set(crew.tolist())
     taken = np.isin(log.account, crew[6:20])  # another's, but for what the founders have of it
     larger = grown(log, founders, law, labels, taken)

@@ -11,7 +11,6 @@ from campaigns.vocabulary import Signal, Status
 BIN = 0.5  # minutes: how finely the minute of a job is looked for
 NEAR = 2.5  # minutes before and after it that are still on time
 ON_TIME = 0.5  # least of its activity that a job has at its minute, or at everybody's
-HOUR_US = 3_600_000_000
 
 
 def off_the_clock(log: Traffic, group: Group) -> Finding:
@@ -22,8 +21,7 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
     on time. Accounts in hours are counted, not rows: a run of many requests is one event. Not tested where
     the log's own times are rounded.
     """
-    minute = _minutes(log, np.arange(len(log.account)))
-    if np.bincount((minute / BIN).astype(int)).max() > ON_TIME * len(minute):
+    if log.rounded:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
     rows = group.member_rows(log)
     place = log.places(group.members)[log.account[rows]]
@@ -34,9 +32,10 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
     odd = event % 2 == 1
     if len(events) < 2:
         return not_tested(Signal.CLOCK, "no two hours to compare")
-    own = _busiest(place[~odd], minute[rows[~odd]], weight[~odd], len(group.members))
-    shared = _busiest(np.zeros_like(place[~odd]), minute[rows[~odd]], weight[~odd], 1)
-    at = minute[rows[odd]]
+    minute = log.minute[rows]
+    own = _busiest(place[~odd], minute[~odd], weight[~odd], len(group.members))
+    shared = _busiest(np.zeros_like(place[~odd]), minute[~odd], weight[~odd], 1)
+    at = minute[odd]
     on_time = (_apart(at, own[place[odd]]) <= NEAR) | (_apart(at, shared[0]) <= NEAR)
     share = float(weight[odd] @ on_time / weight[odd].sum())
     n = len(events) // 2
@@ -53,12 +52,6 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         f"{share:.0%} of the activity is at each account's own minute of the hour or at everybody's; where "
         f"all minutes are alike it is {4 * NEAR / 60:.0%}.",
     )
-
-
-def _minutes(log: Traffic, rows: Ints) -> Floats:
-    """Return (r,) the minute of the hour of some rows, from 0 to 60."""
-    moment = log.rows["timestamp"].dt.epoch("us").to_numpy()[rows]
-    return np.asarray(moment % HOUR_US / (HOUR_US / 60), dtype=np.float64)
 
 
 def _apart(minute: Floats, other: Floats) -> Floats:

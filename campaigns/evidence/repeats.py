@@ -55,15 +55,9 @@ def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
-    share = float(known.again[group.member_rows(log)].mean())
-    said = (
-        f"{share:.1%} of the requests are in the log once more, word for word; of an account's it is usually "
-        f"{known.usual:.1%}."
-    )
-    effect = share / max(known.usual, 1e-9)
-    return _finding(
-        Signal.REPEATS, log, group, share, effect, PEOPLES * known.usual, "people's repeats", said
-    )
+    said = f"are in the log once more, word for word; of an account's it is usually {known.usual:.1%}"
+    again = known.again[group.member_rows(log)]
+    return _finding(Signal.REPEATS, again, known.usual, PEOPLES * known.usual, "people's repeats", said)
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
@@ -72,32 +66,24 @@ def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
     Null: one request in five. An operator may well ask for a few answers to one prompt, and ask what others
     ask.
     """
-    share = float(known.often[group.member_rows(log)].mean())
-    said = f"{share:.1%} of the requests are in the log {OFTEN} times or more, word for word."
-    return _finding(Signal.QUESTION_BANK, log, group, share, share / BANK, BANK, "one set of prompts", said)
+    said = f"are in the log {OFTEN} times or more, word for word"
+    often = known.often[group.member_rows(log)]
+    return _finding(Signal.QUESTION_BANK, often, BANK, BANK, "one set of prompts", said)
 
 
-def _finding(
-    signal: Signal,
-    log: Traffic,
-    group: Group,
-    share: float,
-    effect: float,
-    least: float,
-    null: str,
-    said: str,
-) -> Finding:
-    n = len(group.member_rows(log))
+def _finding(signal: Signal, asked: Floats, beside: float, least: float, null: str, said: str) -> Finding:
+    """Weigh the mean of `asked` (r,), by request; the effect is how many times `beside` it is."""
+    n, share = len(asked), float(asked.mean())
     return Finding(
         signal,
         Status.TESTED,
         None,
         share,
-        effect,
+        share / max(beside, 1e-9),
         f"{null}: at least {least:.1%} of requests",
         log_e_value(_shortfall(n, share, least)),
         n,
-        said,
+        f"{share:.1%} of the requests {said}.",
     )
 
 
