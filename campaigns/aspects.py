@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from campaigns.laws import Cells, Floats, Ints, cells, dirichlet_multinomial, log_mean_exp
+from campaigns.laws import (
+    BYSTANDERS,
+    Cells,
+    Floats,
+    Ints,
+    cells,
+    dirichlet_multinomial,
+    log_mean_exp,
+    with_bystanders,
+)
 from campaigns.traffic import Traffic
 
 OPERATOR = (
@@ -13,6 +22,7 @@ OPERATOR = (
     np.inf,
 )  # concentrations of accounts fed from one queue: nearly or wholly the crowd's
 OWN_PRIOR = 5.0  # rows of the whole log that a crowd is taken to have beside its own
+LOOSE = 2.0  # concentration of bystanders: hours and topics of their own
 MOST_EACH = 2.0  # what one account may add to a log ratio
 LIFE = 0.9  # how sure it is that an account writes within the days it was seen on
 PEOPLE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0)  # a grid for the log's own law of people
@@ -133,7 +143,12 @@ def log_ratio(view: Aspect, people: float) -> float:
     one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
     cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
     """
-    queue_says = [dirichlet_multinomial(view.data, view.crowd, c) for c in OPERATOR]
+    bystander = dirichlet_multinomial(view.data, view.log_wide, LOOSE)
+    queue_says = [
+        with_bystanders(dirichlet_multinomial(view.data, view.crowd, c), bystander, share)
+        for c in OPERATOR
+        for share in BYSTANDERS
+    ]
     people_say = (
         dirichlet_multinomial(view.data, base, c)
         for c in [c for c in PEOPLE if c <= people] or PEOPLE[:1]

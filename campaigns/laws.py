@@ -14,6 +14,7 @@ from scipy.special import gammaln
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+BYSTANDERS = (0.02, 0.1)  # shares of a group that may not be of the operator, and do as people do
 
 
 class Cells(NamedTuple):
@@ -67,6 +68,16 @@ def dirichlet_multinomial(data: Cells, base: Floats, concentration: float) -> Fl
     return np.bincount(data.account, weights=gained, minlength=m) - (
         gammaln(total + data.n_held) - gammaln(total)
     )
+
+
+def with_bystanders(queue: Floats, loose: Floats, share: float) -> Floats:
+    """Return log-likelihoods of an operator's accounts, a share of which are somebody else's (broadcast).
+
+    queue, loose: the log-likelihoods of the accounts under either. What the operator does may be anything
+    that is fixed beforehand: a bystander or two in its group must not speak for all.
+    """
+    mixed: Floats = np.logaddexp(np.log1p(-share) + queue, np.log(share) + loose)
+    return mixed
 
 
 def log_mean_exp(values: Floats) -> float:

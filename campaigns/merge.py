@@ -64,14 +64,17 @@ def same_accounts(group: Group, other: Group) -> bool:
 
 
 def _mixes(log: Traffic, group: Group, topics: Ints) -> list[Floats | None]:
-    """Return the members' shares of each view's clusters, None where the view sees too little of them."""
-    member = np.isin(log.account, group.members)
+    """Return the members' shares of each view's clusters, None where the view sees too little of them.
+
+    Every account weighs the same: a busy bystander must not make a group the same as its own.
+    """
+    rows = np.flatnonzero(np.isin(log.account, group.members))
+    weight = 1 / np.bincount(log.account[rows], minlength=log.n_accounts)[log.account[rows]]
     found: list[Floats | None] = []
     for labels in (*log.clusters.values(), topics):
-        theirs = labels[member]
-        inside = theirs[theirs >= 0]
-        counts = np.bincount(inside, minlength=int(labels.max(initial=-1)) + 1)
-        found.append(counts / len(inside) if len(inside) >= SEEN * max(len(theirs), 1) else None)
+        theirs = np.bincount(labels[rows] + 1, weight, int(labels.max(initial=-1)) + 2)[1:]  # without noise
+        enough = theirs.sum() >= SEEN * max(weight.sum(), 1)
+        found.append(theirs / theirs.sum() if enough else None)
     return found
 
 

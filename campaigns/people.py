@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
+from scipy.special import gammaln, xlogy
 
 from campaigns.aspects import Aspect, aspect, hour_shares, tightness
 from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 
 SAMPLE = 2_000  # accounts that the laws are fitted on
+SHORTEST = 1 / 24  # days: a life that is shorter is a session
 MARGIN = 4.0  # how much tighter than the whole log an ordinary interest group may be
 
 
@@ -31,48 +32,74 @@ class People(NamedTuple):
     topics: Floats
 
 
-def volume_shape(counts: Floats, exposure: Floats) -> float:
-    """Return the gamma shape of zero-truncated Poisson counts by maximum likelihood, between 0.1 and 100.
+class Reading(NamedTuple):
+    """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
 
-    counts, exposure (m,): rows and what they are measured by.
+    counted: accounts were counted because they sent a row, so that a count is at least one.
     """
-    mean = float(counts.sum() / exposure.sum())
+
+    counts: Floats
+    exposure: Floats
+    counted: bool
+
+    def log_likelihood(self, mean: float | Floats, shape: float | Floats) -> Floats:
+        """Return log-probabilities of the counts where rates are Gamma(shape) with the given mean.
+
+        mean and shape broadcast against the counts.
+        """
+        law = truncated_gamma_poisson if self.counted else gamma_poisson
+        return law(self.counts, self.exposure, mean, shape)
+
+
+def volume_shape(seen: Reading) -> float:
+    """Return the gamma shape of an account's rate by maximum likelihood, between 0.1 and 100."""
+    mean = float(seen.counts.sum() / max(seen.exposure.sum(), 1e-9))
 
     def loss(log_shape: float) -> float:
-        return -float(truncated_gamma_poisson(counts, exposure, mean, np.exp(log_shape)).sum())
+        return -float(seen.log_likelihood(mean, np.exp(log_shape)).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.1), np.log(100)), method="bounded").x))
 
 
-def truncated_gamma_poisson(
-    counts: Floats, exposure: Floats, mean: float | Floats, shape: float | Floats
-) -> Floats:
-    """Return log-probabilities of counts of at least one; rates are Gamma(shape) with the given mean.
+def gamma_poisson(counts: Floats, exposure: Floats, mean: float | Floats, shape: float | Floats) -> Floats:
+    """Return log-probabilities of counts; rates are Gamma(shape) with the given mean.
 
     counts (m,) are whole rows, exposure (m,) the share of an account's time or rows that was seen; mean and
     shape broadcast against them. Infinite shapes are one common rate (Poisson), all of them or none.
     """
     expected = mean * exposure
     if np.isinf(shape).all():
-        return counts * np.log(expected) - expected - gammaln(counts + 1) - np.log(-np.expm1(-expected))
-    log_none = -shape * np.log1p(expected / shape)
+        return xlogy(counts, expected) - expected - gammaln(counts + 1)
     return (
         gammaln(shape + counts)
         - gammaln(shape)
         - gammaln(counts + 1)
-        + log_none
-        + counts * np.log(expected / (expected + shape))
-        - np.log(-np.expm1(log_none))
+        - shape * np.log1p(expected / shape)
+        + xlogy(counts, expected / (expected + shape))
     )
 
 
-def days_of_life(log: Traffic, rows: Ints) -> Floats:
-    """Return (m,) every account's days between first and last of the rows, at least half a day."""
-    first = np.full(log.n_accounts, np.iinfo(np.int64).max)
-    last = np.zeros(log.n_accounts, dtype=np.int64)
-    np.minimum.at(first, log.account[rows], log.hour[rows])
-    np.maximum.at(last, log.account[rows], log.hour[rows])
-    return np.maximum((last - np.minimum(first, last)) / 24.0, 0.5)
+def truncated_gamma_poisson(
+    counts: Floats, exposure: Floats, mean: float | Floats, shape: float | Floats
+) -> Floats:
+    """Return `gamma_poisson` of counts that are known to be at least one."""
+    none = gamma_poisson(np.zeros_like(counts), exposure, mean, shape)
+    return gamma_poisson(counts, exposure, mean, shape) - np.log(-np.expm1(none))
+
+
+def in_between(log: Traffic, rows: Ints) -> Reading:
+    """Count every account's rows between its first and last of these, by the days between those two.
+
+    At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
+    first and last row. Accounts with fewer than three rows count for nothing.
+    """
+    days = (log.hour[rows] + log.minute[rows] / 60) / 24
+    first, last = np.full(log.n_accounts, np.inf), np.zeros(log.n_accounts)
+    np.minimum.at(first, log.account[rows], days)
+    np.maximum.at(last, log.account[rows], days)
+    counts = np.bincount(log.account[rows], minlength=log.n_accounts) - 2.0
+    alive = np.maximum(last - np.minimum(first, last), SHORTEST)
+    return Reading(np.maximum(counts, 0.0), np.where(counts > 0, alive, 0.0), counted=False)
 
 
 def people(log: Traffic, topics: Ints, seed: int) -> People:
@@ -88,15 +115,15 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     hours = hour_shares(log, np.arange(len(log.account)))
     shares = (np.bincount(topics, minlength=1) + 1.0) / (len(topics) + topics.max(initial=0) + 1.0)
     totals = log.accounts["n_total"].to_numpy().astype(float)
-    life = days_of_life(log, np.arange(len(log.account)))
+    whole = Reading(totals, np.ones(len(totals)), counted=True)
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)
         return MARGIN * min(tightness(view), 16.0) if len(view.data.held) else MARGIN
 
     return People(
-        volume=float(np.clip(2 * volume_shape(totals, np.ones(len(totals))), 2.0, 6.0)),
-        daily=float(np.clip(3 * volume_shape(counts.astype(float), life), 3.0, 5.0)),
+        volume=float(np.clip(2 * volume_shape(whole), 2.0, 6.0)),
+        daily=float(np.clip(3 * volume_shape(in_between(log, np.arange(len(log.account)))), 3.0, 5.0)),
         rhythm=bound(log.hour, hours),
         tasks=bound(topics, shares),
         addresses=MARGIN,

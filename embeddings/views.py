@@ -254,27 +254,32 @@ def _prominent(
 def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int) -> Ints:
     """Return where the n-grams of each text's weightiest recurring run begin; start (g,) ascending.
 
-    Weight is tokens, twice n at most, times the logarithm of the texts that share them: a long passage that
-    some requests quote weighs no more than the line that all of them carry. The ends of a run are cut where
-    they are less than half as common as its middle: a popular question after a preamble is not the preamble.
+    Weight is tokens, twice n at most, times the logarithm of the texts that share them all: a long passage
+    that some requests quote weighs no more than the line that all of them carry. From its weightiest stretch
+    a run goes on while it is at least half as common: a popular question after a preamble is not the
+    preamble, however long it is.
     """
     kept = count >= least
     start, document, count = start[kept], document[kept], count[kept]
     if not len(start):
         return start
-    run = np.cumsum(np.r_[True, (np.diff(start) > 1) | (np.diff(document) != 0)]) - 1
-    first = np.flatnonzero(np.r_[True, np.diff(run) != 0])
-    length = np.diff(np.append(first, len(run)))
-    middle = count[np.lexsort((count, run))][first + length // 2]
-    common = np.flatnonzero(2 * count >= middle[run])
-    begins, ends = np.full(len(first), len(run)), np.full(len(first), -1)
-    np.minimum.at(begins, run[common], common)
-    np.maximum.at(ends, run[common], common)
-    weight = np.minimum(ends - begins + n, 2 * n) * np.log(middle)
-    top = np.lexsort((first, -weight, document[first]))  # the first of the weightiest of each text
-    top = top[np.r_[True, np.diff(document[first][top]) != 0]]
-    at = np.arange(len(run))
-    return start[np.isin(run, top) & (at >= begins[run]) & (at <= ends[run])]
+    opens = np.r_[True, (np.diff(start) > 1) | (np.diff(document) != 0)]
+    first = np.flatnonzero(opens)
+    end = np.append(first[1:], len(opens))[np.cumsum(opens) - 1]
+    at = np.arange(len(opens))
+    shared, tokens = count.copy(), np.full(len(at), n)
+    for step in range(1, n + 1):
+        inside = np.flatnonzero(at + step < end)
+        shared[inside] = np.minimum(shared[inside], count[inside + step])
+        tokens[inside] += 1
+    weight = tokens * np.log(shared)
+    weight[~opens & (tokens < 2 * n)] = -1.0  # the last tokens of a longer run
+    top = np.lexsort((at, -weight, document))  # the first of the weightiest of each text
+    top = top[np.r_[True, np.diff(document[top]) != 0]]
+    text = np.cumsum(np.r_[True, np.diff(document) != 0]) - 1
+    common = 2 * count >= shared[top][text]
+    part = np.cumsum(opens | ~common)
+    return start[common & np.isin(part, part[top])]
 
 
 def _from_word_to_word(

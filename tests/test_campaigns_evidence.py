@@ -135,6 +135,24 @@ def test_a_quota_makes_volumes_even_and_leaves_some_below_it(volumes, direction)
     assert finding.log_e <= evenness(log, group, law).log_e
 
 
+@pytest.mark.parametrize("bystanders", [0, 3])
+def test_a_few_bystanders_do_not_hide_that_the_others_are_even(bystanders):
+    events = [(f"a{i % 40:02d}", i // 10, i) for i in range(40 * 40)]
+    events += [(f"b{i}", hour, 5_000 + i) for i in range(bystanders) for hour in (3, 150)]
+    rng = np.random.default_rng(6)
+    events += [
+        (f"p{i}", int(rng.integers(168)), 9_000 + i)
+        for i in range(300)
+        for _ in range(int(rng.pareto(1)) + 4)
+    ]
+    log = traffic(*rows_at(events))
+    crowd = np.flatnonzero(~log.accounts["account_id"].str.starts_with("p").to_numpy())
+    rows = np.flatnonzero(np.isin(log.account, crowd))
+    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(len(crowd)))
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    assert evenness(log, group, law).direction is Direction.FOR
+
+
 def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst_by_themselves():
     rng = np.random.default_rng(3)
     turns = [(f"a{hour % 40:02}", hour, 12 * hour + k) for hour in range(168) for k in range(12)]

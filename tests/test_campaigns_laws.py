@@ -4,7 +4,9 @@ from scipy.stats import dirichlet_multinomial as scipy_law
 
 from campaigns.discovery import e_bh_q_values
 from campaigns.laws import cells, dirichlet_multinomial
-from campaigns.people import truncated_gamma_poisson, volume_shape
+from campaigns.people import Reading, gamma_poisson, in_between, truncated_gamma_poisson, volume_shape
+from campaigns.traffic import traffic
+from tests.traffic_planted import rows_at
 
 
 def test_cells_count_both_halves_as_a_loop_over_rows_does():
@@ -41,10 +43,33 @@ def test_truncated_counts_sum_to_one_from_one_upwards():
         assert total == pytest.approx(1.0, abs=1e-6)
 
 
+def test_counts_of_any_size_sum_to_one():
+    counts = np.arange(2_000.0)
+    for shape in (0.5, 3.0, np.inf):
+        total = np.exp(gamma_poisson(counts, np.ones(len(counts)), 7.0, shape)).sum()
+        assert total == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "low", "high"), [(np.inf, 30, 101), (1.5, 1.2, 1.9)])
+def test_rates_are_told_whenever_accounts_come_and_go(shape, low, high):
+    rng = np.random.default_rng(3)
+    events = []
+    for i in range(1_500):
+        born = rng.uniform(0, 140)
+        rate = 0.6 if np.isinf(shape) else rng.gamma(shape, 0.6 / shape)
+        times = born + rng.uniform(0, (life := rng.uniform(2, 168 - born)), rng.poisson(rate * life))
+        events += [(f"a{i:04}", float(t), 0) for t in times]
+    rows, accounts = rows_at(events)
+    reading = in_between(traffic(rows, accounts), np.arange(len(events)))
+    assert (reading.exposure[reading.counts > 0] > 0).all()
+    assert low < volume_shape(reading) < high
+
+
 def test_the_fitted_shape_is_the_planted_one():
     rng = np.random.default_rng(1)
     counts = rng.poisson(rng.gamma(1.5, 20 / 1.5, 20_000)).astype(float)
-    assert volume_shape(counts[counts > 0], np.ones(int((counts > 0).sum()))) == pytest.approx(1.5, rel=0.15)
+    counts = counts[counts > 0]
+    assert volume_shape(Reading(counts, np.ones(len(counts)), counted=True)) == pytest.approx(1.5, rel=0.15)
 
 
 def test_e_bh_reports_what_the_definition_reports():

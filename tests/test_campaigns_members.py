@@ -74,6 +74,18 @@ def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
     assert home == [0, 1]
 
 
+def test_busy_bystanders_do_not_make_one_campaign_of_two():
+    rows, accounts = plant(7, [ORDINARY, CREW, ("other", 8, "even", "flat", range(110, 120))])
+    quiet = pl.col("account_id").str.starts_with("hydra") & (pl.int_range(pl.len()) % 6 > 0)
+    log = traffic(rows.filter(~quiet).with_columns(cluster_run=pl.col("cluster_full") // 110), accounts)
+    crew, other = numbers(log, "hydra"), numbers(log, "other")
+    pair = [group_of(log, np.append(crew, other[:3])), group_of(log, other)]
+    busy = np.bincount(log.account)[other[:3]].sum()
+    assert 0.3 < busy / len(pair[0].rows) < 0.5
+    _, home = fold(log, pair, people(log, log.clusters["full"], 0), log.clusters["full"])
+    assert home == [0, 1]
+
+
 def test_an_account_that_two_campaigns_claim_for_the_same_requests_stays_with_the_one_that_has_more():
     log = log_of(5, [CREW, ("other", 30, "even", "flat", range(110, 120))], {})
     crew, other = numbers(log, "hydra"), numbers(log, "other")

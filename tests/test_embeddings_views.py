@@ -138,3 +138,12 @@ def test_the_run_view_takes_the_longer_of_two_runs_and_not_what_often_follows_it
     texts += [f"{long} {popular} {say(rng, 5)}" for _ in range(12)]
     seen = view_texts(View.RUN, texts, ViewSettings())
     assert {run.strip(f"{SLOT} ") for run in seen} == {long}
+
+
+def test_a_preamble_is_the_run_even_where_a_longer_popular_question_follows_it() -> None:
+    rng = random.Random(5)
+    preamble, question = " ".join(WORDS[:18]), " ".join(WORDS[100:160])
+    texts = [f"{preamble} {say(rng, 5)}" for _ in range(60)]
+    texts += [f"{preamble} {question} {say(rng, 5)}" for _ in range(20)]
+    seen = view_texts(View.RUN, texts, ViewSettings())
+    assert {run.strip(f"{SLOT} ") for run in seen} == {preamble}

@@ -6,25 +6,21 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value
 from campaigns.groups import Group
-from campaigns.laws import Floats, log_mean_exp
-from campaigns.people import People, days_of_life, truncated_gamma_poisson
+from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, with_bystanders
+from campaigns.people import People, Reading, in_between
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
 PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
+LOOSE = 1.0  # shape of the rates of bystanders
 
 
 class Volumes(NamedTuple):
-    """Row counts (m,) of the members, and two readings of them: of the whole window, and of days of life.
+    """The members' rows by sampled share of the account, and by days of life; bounds: how even people are."""
 
-    exposures: (m,) each, the sampled share of the account, and that times its days of life; bounds: how even
-    people are in either.
-    """
-
-    counts: Floats
-    exposures: tuple[Floats, Floats]
+    readings: tuple[Reading, Reading]
     bounds: tuple[float, float]
 
 
@@ -39,7 +35,7 @@ def evenness(log: Traffic, group: Group, people: People) -> Finding:
     the day they are more alike, and their law is fitted for that too.
     """
     seen = volumes(log, group, people)
-    counts = seen.counts
+    counts = seen.readings[0].counts
     ratio = log_ratio(seen)
     dispersion = float(counts.var(ddof=1) / counts.mean())
     return Finding(
@@ -62,23 +58,27 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     member, rows = group.members, group.member_rows(log)
     counts = np.bincount(log.account[rows], minlength=log.n_accounts)[member].astype(float)
     exposure = log.exposure[member]
-    by_day = exposure * days_of_life(log, rows)[member]
-    return Volumes(counts, (exposure, by_day), (people.volume, people.daily))
+    between, days, counted = in_between(log, rows)
+    lived = Reading(between[member], days[member] * exposure, counted)
+    return Volumes((Reading(counts, exposure, counted=True), lived), (people.volume, people.daily))
 
 
 def log_ratio(seen: Volumes) -> float:
     """Return the log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
     innocent = (
-        _best(seen.counts, exposure, np.array(people_shapes(bound))).max()
-        for exposure, bound in zip(seen.exposures, seen.bounds, strict=True)
+        _best(reading, np.array(people_shapes(bound)), share).max()
+        for reading, bound in zip(seen.readings, seen.bounds, strict=True)
+        for share in (0.0, *BYSTANDERS)
     )
     return one_rate(seen) - float(max(innocent))
 
 
 def one_rate(seen: Volumes) -> float:
-    """Return the log-likelihood of an operator's accounts: one rate for all, or nearly."""
+    """Return the log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
     shapes = np.array(OPERATOR_SHAPES), np.array([np.inf])
-    each = [_best(seen.counts, exposure, some) for exposure in seen.exposures for some in shapes]
+    each = [
+        _best(reading, some, share) for reading in seen.readings for share in BYSTANDERS for some in shapes
+    ]
     return log_mean_exp(np.concatenate(each)) - float(np.log(2))  # one fitted mean: half a unit and more
 
 
@@ -87,11 +87,18 @@ def people_shapes(bound: float) -> list[float]:
     return [shape for shape in PEOPLE_SHAPES if shape <= bound]
 
 
-def _best(counts: Floats, exposure: Floats, shapes: Floats) -> Floats:
+def _best(seen: Reading, shapes: Floats, bystanders: float) -> Floats:
     """Return (s,) log-likelihoods at the best of a few means: truncation biases the plain average.
 
-    shapes (s,) are all finite or all infinite.
+    shapes (s,) are all finite or all infinite. bystanders: the share of accounts that are as loose as can be.
     """
-    means = counts.sum() / exposure.sum() * MEANS
-    each = truncated_gamma_poisson(counts, exposure, means[:, None], shapes[:, None, None])
+    means = (average(seen) * MEANS)[:, None]
+    each = seen.log_likelihood(means, shapes[:, None, None])
+    if bystanders:
+        each = with_bystanders(each, seen.log_likelihood(means, LOOSE), bystanders)
     return each.sum(axis=-1).max(axis=-1).reshape(-1)
+
+
+def average(seen: Reading) -> float:
+    """Return rows over what they are measured by."""
+    return float((seen.counts.sum() + 1e-9) / (seen.exposure.sum() + 1e-9))

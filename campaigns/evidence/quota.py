@@ -7,11 +7,19 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import gamma
 
-from campaigns.evidence.evenness import Volumes, log_ratio, one_rate, people_shapes, volumes
+from campaigns.evidence.evenness import (
+    LOOSE,
+    Volumes,
+    average,
+    log_ratio,
+    one_rate,
+    people_shapes,
+    volumes,
+)
 from campaigns.evidence.finding import Finding, log_e_value
 from campaigns.groups import Group
-from campaigns.laws import Floats
-from campaigns.people import People
+from campaigns.laws import BYSTANDERS, Floats, with_bystanders
+from campaigns.people import People, Reading
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -30,7 +38,7 @@ def quota(log: Traffic, group: Group, people: People) -> Finding:
     """
     seen = volumes(log, group, people)
     ratio = _ratio(seen)
-    rates = seen.counts / seen.exposures[0]
+    rates = seen.readings[0].counts / seen.readings[0].exposure
     near = float((np.abs(rates / np.median(rates) - 1) <= 0.25).mean())
     return Finding(
         Signal.QUOTA,
@@ -40,7 +48,7 @@ def quota(log: Traffic, group: Group, people: People) -> Finding:
         float((rates < 0.5 * np.median(rates)).mean()),
         f"people's volumes up to a quota that at most {AT_CAP[-1]:.0%} of them reach",
         log_e_value(ratio),
-        len(seen.counts),
+        len(rates),
         f"{near:.0%} of the accounts sent within a quarter of the median; under a quota those who do not "
         "reach it keep volumes of their own.",
         ratio,
@@ -52,9 +60,10 @@ def _ratio(seen: Volumes) -> float:
     if uncapped <= 0:  # a quota explains more than none
         return uncapped
     innocent = max(
-        float(_log_likelihood(seen.counts, exposure, rates, weights).sum())
-        for exposure, bound in zip(seen.exposures, seen.bounds, strict=True)
-        for rates, weights in _laws(float(seen.counts.sum() / exposure.sum()), people_shapes(bound))
+        float(each.sum())
+        for reading, bound in zip(seen.readings, seen.bounds, strict=True)
+        for rates, weights in _laws(average(reading), people_shapes(bound))
+        for each in _log_likelihoods(reading, rates, weights)
     )
     return min(uncapped, one_rate(seen) - innocent)
 
@@ -76,11 +85,15 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
     return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
 
 
-def _log_likelihood(counts: Floats, exposure: Floats, rates: Floats, weights: Floats) -> Floats:
-    """Return (m,) log-probabilities of counts of at least one, Poisson at a rate drawn by the weights."""
-    expected = np.outer(exposure, rates) + 1e-12
-    each = counts[:, None] * np.log(expected) - expected - gammaln(counts + 1)[:, None]
+def _log_likelihoods(seen: Reading, rates: Floats, weights: Floats) -> Iterator[Floats]:
+    """Yield (m,) log-probabilities of counts, Poisson at a rate drawn by the weights, or of a bystander."""
+    expected = np.outer(seen.exposure, rates) + 1e-12
+    each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
     top = each.max(axis=1, keepdims=True)
     drawn = top[:, 0] + np.log(np.exp(each - top) @ weights)
-    some: Floats = -np.expm1(-expected) @ weights
-    return drawn - np.log(some)
+    if seen.counted:
+        drawn = drawn - np.log(-np.expm1(-expected) @ weights)
+    yield drawn
+    loose = seen.log_likelihood(average(seen), LOOSE)
+    for share in BYSTANDERS:
+        yield with_bystanders(drawn, loose, share)
