@@ -37,7 +37,7 @@ class Ran(NamedTuple):
 
 
 def detect(log: Path, output: Path, *more: str) -> Ran:
-    command = [Path(sys.executable).with_name("hydrascope"), "detect", log, "--output", output]
+    command = [str(Path(sys.executable).with_name("hydrascope")), "detect", str(log), "--output", str(output)]
     began = time.perf_counter()
     ran = subprocess.Popen([*command, "--sample", "1000000", *more], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(ran.pid, 0)
@@ -68,7 +68,7 @@ def main() -> None:
             str(asked.accounts),
             *(["--prompts", str(asked.prompts)] if asked.prompts else []),
         ]
-        simulate = [Path(sys.executable).with_name("hydrascope"), "simulate", log, *words]
+        simulate = [str(Path(sys.executable).with_name("hydrascope")), "simulate", str(log), *words]
         subprocess.run(simulate, check=True)
         os.environ["PREFECT_HOME"] = f"{folder}/prefect"
         plain = detect(log, Path(folder) / "plain", "--plain")

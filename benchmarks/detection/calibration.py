@@ -78,13 +78,19 @@ def weighed(seed: int, accounts: int, pack: pl.DataFrame | None) -> pl.DataFrame
 
 def summary(found: pl.DataFrame) -> Iterator[dict[str, object]]:
     """Yield a line a signal: groups, mean e with its upper 95 % bound over logs, shares of small p-values."""
-    for (signal,), part in found.group_by("signal", maintain_order=True):
+    for part in found.partition_by("signal", maintain_order=True):
         each = part.group_by("log").agg(pl.col("log_e").exp().mean())["log_e"].to_numpy()
         bound = each.mean() + 1.64 * each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
         p = np.exp(-part["log_e"].to_numpy())
         shares = {f"p <= {level}": f"{(p <= level).mean():.4f}" for level in LEVELS}
-        mean = f"{part['log_e'].exp().mean():.2f}"
-        yield {"signal": signal, "groups": part.height, "mean e": mean, "at most": f"{bound:.2f}", **shares}
+        mean = f"{np.exp(part['log_e'].to_numpy()).mean():.2f}"
+        yield {
+            "signal": part["signal"][0],
+            "groups": part.height,
+            "mean e": mean,
+            "at most": f"{bound:.2f}",
+            **shares,
+        }
 
 
 def plot(found: pl.DataFrame, place: Path) -> None:

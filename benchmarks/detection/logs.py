@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from typing import Literal
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
         rng = np.random.default_rng([seed, 5])
         turns = cycle(rng.permutation(decoys))
         for strength in ("declared",) if quick else STRENGTHS:
-            order = rng.permutation(campaigns)
+            order = rng.permutation(campaigns).tolist()
             for i in range(0, len(order), several):
                 settings = _settings(split, quick, seed * 100 + i)
                 innocent = list(islice(turns, min(LOOKALIKES, len(decoys))))
@@ -60,12 +61,12 @@ def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
             logs.append(_log("campaigns", "realistic", usual, usual.campaigns, usual.decoys))
         for i in range(nulls):
             settings = _settings(split, quick, 10_000 + seed * 100 + i)
-            logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:LOOKALIKES]))
+            logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:LOOKALIKES].tolist()))
     return logs
 
 
 def _settings(split: str, quick: bool, seed: int) -> SimulationSettings:
-    half = "tuning" if split == "tuning" else "heldout"
+    half: Literal["tuning", "heldout"] = "tuning" if split == "tuning" else "heldout"
     return SimulationSettings(accounts=2500 if quick else 6000, rate=1.3, seed=seed, split=half)
 
 
@@ -77,8 +78,8 @@ def _log(
         kind=kind,
         strength=strength,
         settings=settings,
-        campaigns=tuple(scaled(SCENARIOS[str(c)], strength) for c in campaigns),
-        decoys=tuple(DECOYS[str(d)] for d in decoys),
+        campaigns=tuple(scaled(SCENARIOS[c], strength) for c in campaigns),
+        decoys=tuple(DECOYS[d] for d in decoys),
     )
 
 

@@ -33,7 +33,7 @@ def main() -> None:
         speed.against("static", texts, call.static, speed.STATIC_SIZES, call.rounds, said)
     if "transformer" in call.parts:
         few = written(pack, n_slow, "few")
-        random_transformer(pack["prompt"].head(20_000), OUT / "transformer")
+        random_transformer(iter(pack["prompt"].head(20_000).to_list()), OUT / "transformer")
         model = str(OUT / "transformer" / "model")
         speed.against("transformer", few, model, speed.TRANSFORMER_SIZES, call.rounds)
     frame = labelled(pack, n_labelled)

@@ -161,7 +161,9 @@ def coverage(pack: pl.DataFrame | None, static: str | None, accounts: int, folde
             for kind, cells in found.items():
                 cells.append(own_share(labels, kinds == kind))
     head = [f"{view}, {name}" for view in VIEWS for name in beside]
-    lines = [[kind.removeprefix("campaign:"), int((kinds == kind).sum()), *c] for kind, c in found.items()]
+    lines: list[list[str | float]] = [
+        [kind.removeprefix("campaign:"), int((kinds == kind).sum()), *c] for kind, c in found.items()
+    ]
     mean = np.mean(list(found.values()), axis=0).tolist()
     said = f"{len(rows):,} rows, {len(texts):,} distinct prompts, {accounts:,} ordinary accounts.\n\n"
     publish("coverage", said + table(["campaign", "rows", *head], [*lines, ["mean", "", *mean]]))

@@ -172,7 +172,9 @@ def default_encoder(texts: Path, rounds: int) -> None:
 
 def against(name: str, texts: Path, model: str, sizes: tuple[int, ...], rounds: int, said: str = "") -> None:
     """Measure ours beside SentenceTransformer.encode at several batch sizes, by turns."""
-    runs: dict[str, list[Measured]] = {"hydrascope": []} | {f"batch size {size}": [] for size in sizes}
+    runs: dict[str, list[Measured]] = {
+        name: [] for name in ("hydrascope", *(f"batch size {n}" for n in sizes))
+    }
     for _ in range(rounds):
         runs["hydrascope"].append(alone(ours, str(texts), model))
         for size in sizes:

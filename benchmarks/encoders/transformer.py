@@ -1,18 +1,19 @@
 """A transformer from random weights: a model's cost does not depend on what it learned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def random_transformer(texts: Iterable[str], folder: Path, layers: int = 6, width: int = 384) -> None:
+def random_transformer(texts: Iterator[str], folder: Path, layers: int = 6, width: int = 384) -> None:
     """Write a SentenceTransformer folder: BERT, mean pooling and normalisation, sized as MiniLM-L6."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-    from tokenizers.implementations import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel
+    from transformers.models.bert import BertTokenizer
 
     words = BertWordPieceTokenizer()
     words.train_from_iterator(texts, vocab_size=30_000, special_tokens=SPECIAL, show_progress=False)
@@ -27,6 +28,6 @@ def random_transformer(texts: Iterable[str], folder: Path, layers: int = 6, widt
         intermediate_size=4 * width,
     )
     BertModel(config).save_pretrained(folder / "bert")
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
     module = Transformer(str(folder / "bert"), max_seq_length=256)
     SentenceTransformer(modules=[module, Pooling(width), Normalize()]).save(str(folder / "model"))

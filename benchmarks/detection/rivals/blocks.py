@@ -21,8 +21,8 @@ def fraudar_groups(traffic: pl.DataFrame, space: Space, seed: int) -> list[list[
     """Return the accounts of up to eight dense blocks."""
     opening = pl.col("prompt").str.replace_all(r"\d", "").str.slice(0, 40)
     hour = pl.col("timestamp").dt.truncate("1h").dt.epoch("s").cast(pl.String)
-    objects = traffic.select(pl.concat_str(opening, hour, separator="|").rank("dense")).to_series()
-    item = objects.to_numpy() - 1
+    shared = traffic.select(pl.concat_str(opening, hour, separator="|").rank("dense")).to_series()
+    item = shared.to_numpy() - 1
     edges = np.unique(np.c_[space.account, item.astype(np.int64)], axis=0)
     degree = np.bincount(edges[:, 1])
     edges = edges[degree[edges[:, 1]] > 1]
@@ -48,7 +48,8 @@ def densest(edges: np.ndarray) -> tuple[set[int], set[int]]:
     value = {v: sum(w for _, w in near) for v, near in links.items()}
     heap = [(x, v) for v, x in value.items()]
     heapq.heapify(heap)
-    total, alive, order, best, at = float(weight.sum()), len(value), [], 0.0, 0
+    total, alive, best, at = float(weight.sum()), len(value), 0.0, 0
+    order: list[int] = []
     while heap:
         x, v = heapq.heappop(heap)
         if value.get(v) != x:

@@ -36,7 +36,7 @@ def hdbscan_groups(traffic: pl.DataFrame, space: Space, seed: int) -> list[list[
     return _groups(space, _labels(space.vectors[first] @ turn), row)
 
 
-def _labels(points: NDArray[np.float32]) -> NDArray[np.int64]:
+def _labels(points: NDArray[np.floating]) -> NDArray[np.int64]:
     from hdbscan import HDBSCAN
 
     # one process: starting four takes longer than they save
