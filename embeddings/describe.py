@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from embeddings.ngrams import UNSPACED
 from embeddings.templates import even, template
-from embeddings.views import UNSPACED
 
 Ints = NDArray[np.int64]
 Labels = NDArray[np.int32] | Ints

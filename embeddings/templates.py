@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from embeddings.views import SLOT
 
-# Letters of scripts without spaces are tokens by themselves; the ranges are those of views.py, for `re`.
+# Letters of scripts without spaces are tokens by themselves; the ranges are those of ngrams.py, for `re`.
 _UNSPACED = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"

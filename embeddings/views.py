@@ -5,7 +5,7 @@ skeleton; a line injected into long requests shows only when most of the request
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
@@ -14,19 +14,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-SLOT = "<*>"
-# Scripts written without spaces: a character is a token there, so that n-grams recur in them too.
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-_TOKEN = rf"[{UNSPACED}]|[\w--[{UNSPACED}]]+|[^\w\s]"
-_BLOCK_CHARACTERS = (
-    16_000_000  # text taken at a time: bounds memory at about a gigabyte whatever the log's size
-)
-_MAX_COUNT = np.iinfo(np.uint16).max
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+from embeddings.ngrams import MOST_COUNTED, Ints, Sketch, Texts, blocks, counted, grams_of, hashed, words_of
 
-Tokens = NDArray[np.uint64]
-Ints = NDArray[np.int64]
-Texts = Sequence[str]
+SLOT = "<*>"
 
 
 class View(StrEnum):
@@ -44,7 +34,7 @@ class ViewSettings:
 
     ngram: int = Field(default=4, ge=2, le=16, description="Tokens in a row that must recur to be skeleton.")
     min_prompts: int = Field(
-        default=8, ge=2, le=_MAX_COUNT, description="Fewest distinct prompts an n-gram must occur in."
+        default=8, ge=2, le=MOST_COUNTED, description="Fewest distinct prompts an n-gram must occur in."
     )
     run: int = Field(default=8, ge=2, le=64, description="Tokens in a row that must recur to be a run.")
     min_share: float = Field(
@@ -93,9 +83,9 @@ def skeleton(texts: Texts, settings: ViewSettings) -> list[str]:
     standing alone in a request of thousands of ordinary tokens.
     """
     least = _least(texts, settings)
-    sketch = _counted(texts, settings.ngram)
+    sketch = counted(texts, settings.ngram)
     out: list[str] = []
-    for block in _blocks(texts):
+    for block in blocks(texts):
         out += _keep(block, sketch, least, settings)
     return out
 
@@ -108,11 +98,11 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
     belongs to what precedes it. Counts as in `skeleton`.
     """
     least = _least(texts, settings)
-    sketch = _counted(texts, settings.run)
+    sketch = counted(texts, settings.run)
     out: list[str] = []
-    for block in _blocks(texts):
-        words, document = _words(block)
-        grams, start = _grams(_hash(words), document, settings.run)
+    for block in blocks(texts):
+        words, document = words_of(block)
+        grams, start = grams_of(hashed(words), document, settings.run)
         start = _weightiest_run(start, document[start], sketch.count(grams), least, settings.run)
         kept = _from_word_to_word(words, document, _cover(start, settings.run, len(words)), len(block))
         out += _join(words.filter(pl.Series(kept)), document[kept], kept[kept], len(block))
@@ -129,99 +119,13 @@ VIEWS: dict[View, Callable[[Texts, ViewSettings], list[str]]] = {
 
 def _least(texts: Texts, settings: ViewSettings) -> int:
     """Return in how many texts an n-gram must occur."""
-    return min(_MAX_COUNT, max(settings.min_prompts, math.ceil(settings.min_share * len(texts))))
+    return min(MOST_COUNTED, max(settings.min_prompts, math.ceil(settings.min_share * len(texts))))
 
 
-class _Sketch:
-    """In how many texts a hashed n-gram occurs: a count-min sketch of counts that stop at 65,535."""
-
-    def __init__(self, characters: int) -> None:
-        # About one n-gram in five characters; a table of that size is loaded at one distinct n-gram a cell.
-        self.bits = min(27, max(16, math.ceil(math.log2(max(characters, 1) / 4))))
-        self.counts = np.zeros((2, 1 << self.bits), dtype=np.uint16)
-
-    def _cells(self, grams: Tokens) -> tuple[Ints, Ints]:
-        shift = np.uint64(64 - self.bits)
-        first = (grams >> shift).astype(np.int64)
-        return first, (_mix(grams) >> shift).astype(np.int64)
-
-    def add(self, grams: Tokens) -> None:
-        for row, cells in zip(self.counts, self._cells(grams), strict=True):
-            cells, seen = np.unique(cells, return_counts=True)
-            row[cells] = np.minimum(row[cells] + seen, _MAX_COUNT)
-
-    def count(self, grams: Tokens) -> Ints:
-        first, second = self._cells(grams)
-        return np.minimum(self.counts[0, first], self.counts[1, second]).astype(np.int64)
-
-
-def _counted(texts: Texts, n: int) -> _Sketch:
-    """Count in how many of the texts each n-gram occurs."""
-    sketch = _Sketch(sum(map(len, texts)))
-    for block in _blocks(texts):
-        tokens, document = _tokens(block)
-        grams, start = _grams(tokens, document, n)
-        sketch.add(_distinct(grams, document[start]))
-    return sketch
-
-
-def _blocks(texts: Texts) -> Iterator[Texts]:
-    """Cut the texts into runs of about `_BLOCK_CHARACTERS` characters, in order."""
-    start = held = 0
-    for row, text in enumerate(texts):
-        held += len(text)
-        if held >= _BLOCK_CHARACTERS:
-            yield texts[start : row + 1]
-            start, held = row + 1, 0
-    if start < len(texts):
-        yield texts[start:]
-
-
-def _words(texts: Texts) -> tuple[pl.Series, Ints]:
-    """Return every token of the texts, and the row of its text."""
-    lists = pl.Series(texts, dtype=pl.String).str.extract_all(_TOKEN)
-    lengths = lists.list.len().to_numpy()
-    return lists.filter(lists.list.len() > 0).explode(), np.repeat(np.arange(len(texts)), lengths)
-
-
-def _hash(words: pl.Series) -> Tokens:
-    """Hash tokens to 64 bits, whatever their case; used for equality inside one call only."""
-    return words.str.to_lowercase().hash(seed=0).to_numpy()
-
-
-def _tokens(texts: Texts) -> tuple[Tokens, Ints]:
-    words, document = _words(texts)
-    return _hash(words), document
-
-
-def _mix(x: Tokens) -> Tokens:
-    """Scatter 64 bits (one round of the finaliser of splitmix64, Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    return x ^ (x >> np.uint64(27))
-
-
-def _grams(tokens: Tokens, document: Ints, n: int) -> tuple[Tokens, Ints]:
-    """Hash each run of n tokens that lies in one text; return the hashes and where each run starts."""
-    last = len(tokens) - n + 1
-    if last <= 0:
-        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-    grams = np.zeros(last, dtype=np.uint64)
-    for offset in range(n):
-        grams = _mix(grams * _MIX + tokens[offset : offset + last])
-    start = np.flatnonzero(document[:last] == document[n - 1 :])
-    return grams[start] * _MIX, start
-
-
-def _distinct(grams: Tokens, document: Ints) -> Tokens:
-    """Drop the repeats of an n-gram within one text: a text that says a thing twice is still one text."""
-    key = _mix(grams ^ (document.astype(np.uint64) * _MIX))
-    return grams[np.unique(key, return_index=True)[1]]
-
-
-def _keep(texts: Texts, sketch: _Sketch, least: int, settings: ViewSettings) -> list[str]:
+def _keep(texts: Texts, sketch: Sketch, least: int, settings: ViewSettings) -> list[str]:
     """Write the skeletons of one block of texts."""
-    words, document = _words(texts)
-    grams, start = _grams(_hash(words), document, settings.ngram)
+    words, document = words_of(texts)
+    grams, start = grams_of(hashed(words), document, settings.ngram)
     start = start[sketch.count(grams) >= least]
     size = np.bincount(document[_cover(start, settings.ngram, len(words))], minlength=len(texts))
     start = start[_prominent(start, document[start], size > settings.long, settings)]

@@ -113,7 +113,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     rng = random.Random(6)
     texts = [f"please answer as json with a key {say(rng, 6)}" for _ in range(30)]
     whole = view_texts(View.SKELETON, texts, ViewSettings())
-    monkeypatch.setattr("embeddings.views._BLOCK_CHARACTERS", 100)
+    monkeypatch.setattr("embeddings.ngrams._BLOCK_CHARACTERS", 100)
     assert view_texts(View.SKELETON, texts, ViewSettings()) == whole
 
 

@@ -40,7 +40,8 @@ from campaigns.simulation.scenario import Scenario
 from campaigns.simulation.simulate import SimulationSettings, play
 from embeddings.encoders import EncoderSettings, load_encoder
 from embeddings.fit import FitSettings, fit_encoder
-from embeddings.views import ViewSettings, _grams, _tokens
+from embeddings.ngrams import grams_of, tokens_of
+from embeddings.views import ViewSettings
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -195,8 +196,8 @@ def recurring(texts: pl.Series) -> csr_matrix:
 
     A run in too few texts of the log to recur in any window is left out.
     """
-    tokens, document = _tokens(texts.to_list())
-    runs, start = _grams(tokens, document, _WORDS.ngram)
+    tokens, document = tokens_of(texts.to_list())
+    runs, start = grams_of(tokens, document, _WORDS.ngram)
     held = pl.DataFrame({"run": runs, "text": document[start]}).unique()
     each = held.group_by("run").agg(n=pl.len(), same=pl.col("text").hash(seed=0).sum()).sort("run")
     each = each.filter(pl.col("n") >= _WORDS.min_prompts).unique("same", keep="first", maintain_order=True)
