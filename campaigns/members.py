@@ -67,8 +67,8 @@ def grown(
 
     labels: clusters by view, topics, and networks, (n,) int64 by row each, -1 for none. A label of which
     the members wrote a good part, or which holds a good part of what they wrote, is the campaign's;
-    everybody with a row in it is a candidate. Where a template, or else one network, covers the work, topics
-    that others have too are not looked at. taken (n,) bool: rows that other campaigns have a claim to, which
+    everybody with a row in it is a candidate. Where a template, or else one network, covers the work, nothing
+    else is looked at. taken (n,) bool: rows that other campaigns have a claim to, which
     this one does not get beyond what it has. What decides is behaviour: the confidence is the probability of
     taking part, given that the campaign is real.
     """
@@ -78,8 +78,11 @@ def grown(
         inside[work] = True
         found = {view: _theirs(log, group, label) for view, label in labels.items()}
         exact = [view for view in MARKS if view in found and found[view][work].mean() >= COVERED]
-        for view in exact[:1] or set(found) - {NETWORK}:
-            inside |= found[view] & ~taken
+        if exact:  # not what else its accounts have in common
+            label = labels[exact[0]]
+            inside |= found[exact[0]] & np.isin(label, label[work]) & ~taken
+        else:
+            inside |= np.any([found[view] for view in found if view != NETWORK], axis=0) & ~taken
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         everything = np.ones(len(log.account), dtype=bool)
@@ -151,6 +154,8 @@ def _mixture(
         busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
         crowd = while_alive(loose, days, smooth(busy, evenly, 50.0))
         logit = queue("hours", partial(dirichlet_multinomial, loose, crowd), HOURS) - bystander
+        if known:
+            logit = np.clip(logit, -MOST, MOST)
         logit = logit + np.clip(
             queue("share", partial(_share, inside, everything, weight), SHARES)
             - _share(inside, everything, 1 - weight, SHARE_OF_BYSTANDERS),

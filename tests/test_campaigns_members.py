@@ -57,6 +57,31 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     assert set(larger.members.tolist()) == set(crew.tolist()) - set(crew[12:20].tolist())
 
 
+def test_a_campaign_with_a_template_does_not_take_in_what_else_its_accounts_write():
+    log = log_of(8, [CREW], {"hydra": 0})
+    crew = numbers(log, "hydra")
+    aside = np.isin(log.account, crew) & (log.clusters["full"] >= 106)
+    run = np.where(aside, 1, log.clusters["run"])
+    rows = np.flatnonzero(run == 0)
+    founders = Group(clusters=(("run", 0),), rows=rows, candidates=crew[:20], confidence=np.ones(20))
+    labels = {"run": run, "topics": log.clusters["full"]}
+    larger = grown(log, founders, people(log, log.clusters["full"], 0), labels, np.zeros_like(aside))
+    assert set(larger.members.tolist()) == set(crew.tolist())
+    assert not aside[larger.rows].any()
+
+
+def test_hours_of_its_own_do_not_put_an_account_out_that_works_with_the_template():
+    crews = [
+        (name, 30, "even", hours, range(100, 103)) for name, hours in (("hydra", "flat"), ("human", "people"))
+    ]
+    log = log_of(9, crews, {"hydra": 0, "human": 0})
+    crew = np.union1d(numbers(log, "hydra"), numbers(log, "human"))
+    labels = {"run": log.clusters["run"], "topics": log.clusters["full"]}
+    law, nobody = people(log, log.clusters["full"], 0), np.zeros(len(log.account), dtype=bool)
+    larger = grown(log, group_of(log, crew), law, labels, nobody)
+    assert set(larger.members.tolist()) == set(crew.tolist())
+
+
 def test_two_crews_with_a_template_of_their_own_between_them_are_one_campaign():
     crews = [CREW, ("other", 30, "even", "flat", range(110, 120))]
     log = log_of(2, crews, {"hydra": 0, "other": 0})
