@@ -160,8 +160,8 @@ def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int
 
     Weight is tokens, twice n at most, times the logarithm of the texts that share them all: a long passage
     that some requests quote weighs no more than the line that all of them carry. From its weightiest stretch
-    a run goes on while it is at least three quarters as common: a popular question after a preamble is not
-    the preamble, however long it is.
+    a run goes on while it is at least half as common: a popular question after a preamble is not the
+    preamble, however long it is.
     """
     kept = count >= least
     start, document, count = start[kept], document[kept], count[kept]
@@ -181,7 +181,7 @@ def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int
     top = np.lexsort((at, -weight, document))  # the first of the weightiest of each text
     top = top[np.r_[True, np.diff(document[top]) != 0]]
     text = np.cumsum(np.r_[True, np.diff(document) != 0]) - 1
-    common = 4 * count >= 3 * shared[top][text]
+    common = 2 * count >= shared[top][text]
     part = np.cumsum(opens | ~common)
     return start[common & np.isin(part, part[top])]
 
