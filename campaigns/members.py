@@ -67,10 +67,10 @@ def grown(
 
     labels: clusters by view, topics, and networks, (n,) int64 by row each, -1 for none. A label of which
     the members wrote a good part, or which holds a good part of what they wrote, is the campaign's;
-    everybody with a row in it is a candidate. Where a template, or else one network, covers the work, nothing
-    else is looked at. taken (n,) bool: rows that other campaigns have a claim to, which
-    this one does not get beyond what it has. What decides is behaviour: the confidence is the probability of
-    taking part, given that the campaign is real.
+    everybody with a row in it is a candidate. Where a template, or else one network, covers the work,
+    nothing else is looked at. taken (n,) bool: rows that other campaigns have a claim to, which this one
+    does not get beyond what it has. What decides is behaviour: the confidence is the probability of taking
+    part, given that the campaign is real.
     """
     for _ in range(2):
         work = group.member_rows(log)

@@ -60,12 +60,22 @@ def _ratio(seen: Volumes) -> float:
     if uncapped <= 0:  # a quota explains more than none
         return uncapped
     innocent = max(
-        float(each.sum())
+        _best(reading, people_shapes(bound))
         for reading, bound in zip(seen.readings, seen.bounds, strict=True)
-        for rates, weights in _laws(average(reading), people_shapes(bound))
-        for each in _log_likelihoods(reading, rates, weights)
     )
     return min(uncapped, one_rate(seen) - innocent)
+
+
+def _best(seen: Reading, shapes: list[float]) -> float:
+    """Return the log-likelihood of people under a quota, and a few bystanders, at the best of their laws."""
+    mean = average(seen)
+    loose = seen.log_likelihood(mean, LOOSE)
+    best = -np.inf
+    for rates, weights in _laws(mean, shapes):
+        capped = _log_likelihood(seen, rates, weights)
+        mixed = (with_bystanders(capped, loose, share) for share in BYSTANDERS)
+        best = max(best, *(float(each.sum()) for each in (capped, *mixed)))
+    return best
 
 
 def _laws(mean: float, shapes: list[float]) -> Iterator[tuple[Floats, Floats]]:
@@ -85,15 +95,10 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
     return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
 
 
-def _log_likelihoods(seen: Reading, rates: Floats, weights: Floats) -> Iterator[Floats]:
-    """Yield (m,) log-probabilities of counts, Poisson at a rate drawn by the weights, or of a bystander."""
+def _log_likelihood(seen: Reading, rates: Floats, weights: Floats) -> Floats:
+    """Return (m,) log-probabilities of counts, Poisson at a rate drawn by the weights."""
     expected = np.outer(seen.exposure, rates) + 1e-12
     each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
     top = each.max(axis=1, keepdims=True)
-    drawn = top[:, 0] + np.log(np.exp(each - top) @ weights)
-    if seen.counted:
-        drawn = drawn - np.log(-np.expm1(-expected) @ weights)
-    yield drawn
-    loose = seen.log_likelihood(average(seen), LOOSE)
-    for share in BYSTANDERS:
-        yield with_bystanders(drawn, loose, share)
+    drawn: Floats = top[:, 0] + np.log(np.exp(each - top) @ weights)
+    return drawn - np.log(-np.expm1(-expected) @ weights) if seen.counted else drawn
