@@ -16,7 +16,7 @@ from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
-from campaigns.evidence.evenness import evenness
+from campaigns.evidence.evenness import evenness, volumes
 from campaigns.evidence.finding import Finding, not_tested
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
@@ -216,9 +216,10 @@ def evidence(
     log: Traffic, group: Group, law: People, topics: Ints, known: Repeats, ignore: Collection[Signal] = ()
 ) -> dict[Signal, Finding]:
     """Return what each signal that decides says about a group; known: `repeated(log)`."""
+    sent = volumes(log, group, law)
     found = [
-        evenness(log, group, law),
-        quota(log, group, law),
+        evenness(sent),
+        quota(sent),
         rhythm(log, group, law),
         constant_total(log, group),
         shared_tasks(log, group, law, topics),

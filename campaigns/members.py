@@ -72,21 +72,20 @@ def grown(
     does not get beyond what it has. What decides is behaviour: the confidence is the probability of taking
     part, given that the campaign is real.
     """
+    everything = np.ones(len(log.account), dtype=bool)
     for _ in range(2):
         work = group.member_rows(log)
         inside = np.zeros(len(log.account), dtype=bool)
         inside[work] = True
         found = {view: _theirs(log, group, label) for view, label in labels.items()}
-        exact = [view for view in MARKS if view in found and found[view][work].mean() >= COVERED]
-        if exact:  # not what else its accounts have in common
-            label = labels[exact[0]]
-            inside |= found[exact[0]] & np.isin(label, label[work]) & ~taken
+        mark = next((view for view in MARKS if view in found and found[view][work].mean() >= COVERED), None)
+        if mark:  # not what else its accounts have in common
+            inside |= found[mark] & np.isin(labels[mark], labels[mark][work]) & ~taken
         else:
             inside |= np.any([found[view] for view in found if view != NETWORK], axis=0) & ~taken
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
-        everything = np.ones(len(log.account), dtype=bool)
-        known = Known(group.members, bool(exact), labels[TOPICS])
+        known = Known(group.members, mark is not None, labels[TOPICS])
         confidence = _mixture(log, rows, candidates, people, everything, known)
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         if len(larger.member_rows(log)) < len(work) / 2:  # lost what was reported: bystanders send little
@@ -112,6 +111,45 @@ def _theirs(log: Traffic, group: Group, label: Ints) -> NDArray[np.bool_]:
     return mine
 
 
+# From the probabilities of being the operator's, (m,), to the log-likelihoods (m,) of the queue by its
+# tightness, and of bystanders.
+_Against = Callable[[Floats], tuple[Callable[[float], Floats], Floats]]
+
+
+class _Work(NamedTuple):
+    """What m candidates did in some rows.
+
+    account, hour (r,): by row. inside, everything, exposure (m,): these rows, all rows, the sampled share.
+    cells: rows by account and hour slot; days: the first and last of each account, (m,) each.
+    """
+
+    account: Ints
+    hour: Ints
+    inside: Floats
+    everything: Floats
+    exposure: Floats
+    cells: Cells
+    days: tuple[Ints, Ints]
+
+
+class _Side(NamedTuple):
+    """One way of telling an operator's accounts from bystanders.
+
+    grid: how tight the queue may be. most: what this may say of one account.
+    """
+
+    against: _Against
+    grid: tuple[float, ...]
+    most: float = MOST
+
+    def tightness(self, weight: Floats) -> float:
+        """Return what fits the accounts best that are held to be the operator's."""
+        if len(self.grid) == 1:
+            return self.grid[0]
+        queue, _ = self.against(weight)
+        return max(self.grid, key=lambda value: float(weight @ queue(value)))
+
+
 def _mixture(
     log: Traffic,
     rows: Ints,
@@ -126,58 +164,87 @@ def _mixture(
     common rate and mix of topics. Bystanders: hours and topics of their own, shares and rates as they come;
     of a template that is the members' own, passers-by send a copy or two.
     """
-    place = log.places(candidates)
-    account, hour = place[log.account[rows]], log.hour[rows]
-    inside = np.bincount(account, minlength=len(candidates)).astype(float)
-    everything = np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float)
-    exposure = log.exposure[candidates]
-    loose = _cells(account, hour, log.n_slots, len(candidates))
-    days = lives(log, rows, candidates)
-    bystander = dirichlet_multinomial(loose, while_alive(loose, days, people.hours), people.rhythm / 2)
-    evenly = hour_shares(log, rows)
-    weight = np.full(len(candidates), 0.5)
+    work = _work(log, rows, candidates, half)
     if known:  # newcomers, however many, do not outweigh those who were reported
         few = min(len(known.members) / len(candidates), 1)
         weight = np.where(np.isin(candidates, known.members), 0.9, 0.1 * few)
-        topic = known.topics[rows]
-        asked = _cells(account, topic, len(people.topics), len(candidates))
-        wide = smooth(np.bincount(topic, minlength=len(people.topics)).astype(float), people.topics, 50.0)
-        own_topics = dirichlet_multinomial(asked, wide[asked.bin], people.tasks / 2)
-    tight: dict[str, float] = {} if known else {"hours": QUEUE_HOURS, "share": QUEUE_SHARE}
-
-    def queue(name: str, fit: Callable[[float], Floats], grid: tuple[float, ...]) -> Floats:
-        if name not in tight:  # as tight as those are who were reported, whoever joins
-            tight[name] = max(grid, key=lambda value: float(weight @ fit(value)))
-        return fit(tight[name])
-
+        sides = [
+            _Side(_by_hours(log, rows, work, people), HOURS),
+            _Side(_by_share(work), SHARES),
+            _Side(_by_rate(work, people, known), RATES),
+            _Side(_by_topics(rows, work, people, known), TOPICS_ALIKE),
+        ]
+    else:
+        weight = np.full(len(candidates), 0.5)
+        sides = [
+            _Side(_by_hours(log, rows, work, people), (QUEUE_HOURS,), np.inf),
+            _Side(_by_share(work), (QUEUE_SHARE,)),
+        ]
+    tight = [side.tightness(weight) for side in sides]  # as those are who were reported, whoever joins
     for _ in range(ROUNDS):
-        busy = np.bincount(hour, weights=weight[account], minlength=log.n_slots).astype(float)
-        crowd = while_alive(loose, days, smooth(busy, evenly, 50.0))
-        logit = queue("hours", partial(dirichlet_multinomial, loose, crowd), HOURS) - bystander
-        if known:
-            logit = np.clip(logit, -MOST, MOST)
-        logit = logit + np.clip(
-            queue("share", partial(_share, inside, everything, weight), SHARES)
-            - _share(inside, everything, 1 - weight, SHARE_OF_BYSTANDERS),
-            -MOST,
-            MOST,
-        )
-        if known:
-            logit = logit + np.clip(
-                queue("rate", partial(_rate, inside, exposure, weight), RATES)
-                - _passing(inside, exposure, None if known.template else 1 - weight, min(people.volume, 1.0)),
-                -MOST,
-                MOST,
-            )
-            theirs = np.bincount(topic, weights=weight[account], minlength=len(wide)).astype(float)
-            mix = smooth(theirs, wide, 50.0)
-            alike = queue("topics", partial(dirichlet_multinomial, asked, mix[asked.bin]), TOPICS_ALIKE)
-            logit = logit + np.clip(alike - own_topics, -MOST, MOST)
+        logit = np.zeros(len(candidates))
+        for side, value in zip(sides, tight, strict=True):
+            queue, bystanders = side.against(weight)
+            logit += np.clip(queue(value) - bystanders, -side.most, side.most)
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
         before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
         if np.max(np.abs(before - weight)) < 1e-3:
             break
     return weight
+
+
+def _work(log: Traffic, rows: Ints, candidates: Ints, half: NDArray[np.bool_]) -> _Work:
+    account, hour = log.places(candidates)[log.account[rows]], log.hour[rows]
+    m = len(candidates)
+    return _Work(
+        account=account,
+        hour=hour,
+        inside=np.bincount(account, minlength=m).astype(float),
+        everything=np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float),
+        exposure=log.exposure[candidates],
+        cells=_cells(account, hour, log.n_slots, m),
+        days=lives(log, rows, candidates),
+    )
+
+
+def _by_hours(log: Traffic, rows: Ints, work: _Work, people: People) -> _Against:
+    own = while_alive(work.cells, work.days, people.hours)
+    bystanders = dirichlet_multinomial(work.cells, own, people.rhythm / 2)
+    evenly = hour_shares(log, rows)
+
+    def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
+        busy = np.bincount(work.hour, weights=weight[work.account], minlength=log.n_slots).astype(float)
+        crowd = while_alive(work.cells, work.days, smooth(busy, evenly, 50.0))
+        return partial(dirichlet_multinomial, work.cells, crowd), bystanders
+
+    return against
+
+
+def _by_share(work: _Work) -> _Against:
+    share = partial(_share, work.inside, work.everything)
+    return lambda weight: (partial(share, weight), share(1 - weight, SHARE_OF_BYSTANDERS))
+
+
+def _by_rate(work: _Work, people: People, known: Known) -> _Against:
+    rate, shape = partial(_rate, work.inside, work.exposure), min(people.volume, 1.0)
+    if known.template:
+        copies = truncated_gamma_poisson(work.inside, np.ones(len(work.inside)), COPIES, shape)
+        return lambda weight: (partial(rate, weight), copies)
+    return lambda weight: (partial(rate, weight), rate(1 - weight, shape))
+
+
+def _by_topics(rows: Ints, work: _Work, people: People, known: Known) -> _Against:
+    topic, n = known.topics[rows], len(people.topics)
+    asked = _cells(work.account, topic, n, len(work.inside))
+    wide = smooth(np.bincount(topic, minlength=n).astype(float), people.topics, 50.0)
+    bystanders = dirichlet_multinomial(asked, wide[asked.bin], people.tasks / 2)
+
+    def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
+        theirs = np.bincount(topic, weights=weight[work.account], minlength=n).astype(float)
+        mix = smooth(theirs, wide, 50.0)
+        return partial(dirichlet_multinomial, asked, mix[asked.bin]), bystanders
+
+    return against
 
 
 def _cells(account: Ints, hour: Ints, n_slots: int, m: int) -> Cells:
@@ -192,13 +259,6 @@ def _share(inside: Floats, everything: Floats, weight: Floats, concentration: fl
     mean = float(np.clip((weight @ inside) / max(float(weight @ everything), 1.0), 0.02, 0.98))
     a, b = concentration * mean, concentration * (1 - mean)
     return betaln(inside + a, everything - inside + b) - betaln(a, b)
-
-
-def _passing(inside: Floats, exposure: Floats, weight: Floats | None, shape: float) -> Floats:
-    """Return (m,) log-likelihoods of rows of bystanders, of passers-by where no weight is given."""
-    if weight is None:
-        return truncated_gamma_poisson(inside, np.ones(len(inside)), COPIES, shape)
-    return _rate(inside, exposure, weight, shape)
 
 
 def _rate(inside: Floats, exposure: Floats, weight: Floats, shape: float) -> Floats:

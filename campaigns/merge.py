@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.evidence.evenness import one_rate, volumes
+from campaigns.evidence.evenness import volumes
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
@@ -129,9 +129,8 @@ def _one_rate(log: Traffic, accounts: Ints, people: People) -> float:
     """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
     rows = np.flatnonzero(np.isin(log.account, accounts))
     certain = np.ones(len(accounts))
-    return one_rate(
-        volumes(log, Group(clusters=(), rows=rows, candidates=accounts, confidence=certain), people)
-    )
+    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=certain)
+    return volumes(log, group, people).one_rate
 
 
 def _own_template(log: Traffic, group: Group, other: Group) -> bool:

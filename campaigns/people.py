@@ -42,6 +42,11 @@ class Reading(NamedTuple):
     exposure: Floats
     counted: bool
 
+    @property
+    def mean(self) -> float:
+        """Rows over what they are measured by; 1 where nothing was seen."""
+        return float((self.counts.sum() + 1e-9) / (self.exposure.sum() + 1e-9))
+
     def log_likelihood(self, mean: float | Floats, shape: float | Floats) -> Floats:
         """Return log-probabilities of the counts where rates are Gamma(shape) with the given mean.
 
@@ -53,7 +58,7 @@ class Reading(NamedTuple):
 
 def volume_shape(seen: Reading) -> float:
     """Return the gamma shape of an account's rate by maximum likelihood, between 0.1 and 100."""
-    mean = float(seen.counts.sum() / max(seen.exposure.sum(), 1e-9))
+    mean = seen.mean
 
     def loss(log_shape: float) -> float:
         return -float(seen.log_likelihood(mean, np.exp(log_shape)).sum())

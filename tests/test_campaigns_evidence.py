@@ -6,7 +6,7 @@ import pytest
 
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
-from campaigns.evidence.evenness import evenness
+from campaigns.evidence.evenness import evenness, volumes
 from campaigns.evidence.finding import MOST, log_e_value
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import question_bank, repeated, repeats
@@ -121,18 +121,16 @@ def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():
     assert sustained(log, everybody(log)).status is Status.NOT_TESTED
 
 
-@pytest.mark.parametrize(("volumes", "direction"), [("even", Direction.FOR), ("capped", Direction.AGAINST)])
-def test_a_quota_makes_volumes_even_and_leaves_some_below_it(volumes, direction):
-    log = traffic(
-        *plant(2, [("p", 300, "heavy", "people", range(30)), ("a", 80, volumes, "people", range(5))])
-    )
+@pytest.mark.parametrize(("sent", "direction"), [("even", Direction.FOR), ("capped", Direction.AGAINST)])
+def test_a_quota_makes_volumes_even_and_leaves_some_below_it(sent, direction):
+    log = traffic(*plant(2, [("p", 300, "heavy", "people", range(30)), ("a", 80, sent, "people", range(5))]))
     crowd = np.flatnonzero(log.accounts["account_id"].str.starts_with("a").to_numpy())
     rows = np.flatnonzero(np.isin(log.account, crowd))
     group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(80))
     law = people(log, log.clusters["full"], 0)
-    finding = quota(log, group, law)
-    assert finding.direction is direction or (volumes == "capped" and finding.log_e < 0)
-    assert finding.log_e <= evenness(log, group, law).log_e
+    finding = quota(volumes(log, group, law))
+    assert finding.direction is direction or (sent == "capped" and finding.log_e < 0)
+    assert finding.log_e <= evenness(volumes(log, group, law)).log_e
 
 
 @pytest.mark.parametrize("bystanders", [0, 3])
@@ -150,7 +148,7 @@ def test_a_few_bystanders_do_not_hide_that_the_others_are_even(bystanders):
     rows = np.flatnonzero(np.isin(log.account, crowd))
     group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(len(crowd)))
     law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
-    assert evenness(log, group, law).direction is Direction.FOR
+    assert evenness(volumes(log, group, law)).direction is Direction.FOR
 
 
 def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst_by_themselves():

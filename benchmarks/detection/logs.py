@@ -49,7 +49,7 @@ def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
     several = 7 if quick else 4
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 5])
-        turns = cycle(rng.permutation(decoys))
+        turns = cycle(rng.permutation(decoys).tolist())
         for strength in ("declared",) if quick else STRENGTHS:
             order = rng.permutation(campaigns).tolist()
             for i in range(0, len(order), several):

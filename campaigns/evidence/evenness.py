@@ -1,6 +1,7 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,14 +18,37 @@ MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 LOOSE = 1.0  # shape of the rates of bystanders
 
 
-class Volumes(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Volumes:
     """The members' rows by sampled share of the account, and by days of life; bounds: how even people are."""
 
     readings: tuple[Reading, Reading]
     bounds: tuple[float, float]
 
+    @cached_property
+    def one_rate(self) -> float:
+        """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
+        shapes = np.array(OPERATOR_SHAPES), np.array([np.inf])
+        each = [
+            _best(reading, some, share)
+            for reading in self.readings
+            for share in BYSTANDERS
+            for some in shapes
+        ]
+        return log_mean_exp(np.concatenate(each)) - float(np.log(2))  # one fitted mean: half a unit and more
 
-def evenness(log: Traffic, group: Group, people: People) -> Finding:
+    @cached_property
+    def log_ratio(self) -> float:
+        """The log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
+        innocent = (
+            _best(reading, np.array(people_shapes(bound)), share).max()
+            for reading, bound in zip(self.readings, self.bounds, strict=True)
+            for share in (0.0, *BYSTANDERS)
+        )
+        return self.one_rate - float(max(innocent))
+
+
+def evenness(seen: Volumes) -> Finding:
     """Weigh the members' row counts: one common rate against the gamma-mixed rates of people.
 
     Statistic: variance over mean of the counts, 1 for one rate. Null: negative binomial with a shape up to
@@ -35,9 +59,8 @@ def evenness(log: Traffic, group: Group, people: People) -> Finding:
     longer, so by the day they are more alike, and their law is fitted for that too. A group may hold a few
     bystanders, whoever works it: under either law some accounts are as loose as can be.
     """
-    seen = volumes(log, group, people)
     counts = seen.readings[0].counts
-    ratio = log_ratio(seen)
+    ratio = seen.log_ratio
     dispersion = float(counts.var(ddof=1) / counts.mean())
     return Finding(
         Signal.EVENNESS,
@@ -45,7 +68,7 @@ def evenness(log: Traffic, group: Group, people: People) -> Finding:
         None,
         dispersion,
         float(counts.std(ddof=1) / counts.mean()),
-        f"people's volumes: negative binomial, shape at most {people.volume:.1f}",
+        f"people's volumes: negative binomial, shape at most {seen.bounds[0]:.1f}",
         log_e_value(ratio),
         len(counts),
         f"The {len(counts)} accounts sent {counts.mean():.1f} sampled rows each on average, with a variance "
@@ -61,26 +84,8 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     exposure = log.exposure[member]
     between, days, counted = in_between(log, rows)
     lived = Reading(between[member], days[member] * exposure, counted)
-    return Volumes((Reading(counts, exposure, counted=True), lived), (people.volume, people.daily))
-
-
-def log_ratio(seen: Volumes) -> float:
-    """Return the log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
-    innocent = (
-        _best(reading, np.array(people_shapes(bound)), share).max()
-        for reading, bound in zip(seen.readings, seen.bounds, strict=True)
-        for share in (0.0, *BYSTANDERS)
-    )
-    return one_rate(seen) - float(max(innocent))
-
-
-def one_rate(seen: Volumes) -> float:
-    """Return the log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
-    shapes = np.array(OPERATOR_SHAPES), np.array([np.inf])
-    each = [
-        _best(reading, some, share) for reading in seen.readings for share in BYSTANDERS for some in shapes
-    ]
-    return log_mean_exp(np.concatenate(each)) - float(np.log(2))  # one fitted mean: half a unit and more
+    whole = Reading(counts, exposure, counted=True)
+    return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
 
 
 def people_shapes(bound: float) -> list[float]:
@@ -93,13 +98,8 @@ def _best(seen: Reading, shapes: Floats, bystanders: float) -> Floats:
 
     shapes (s,) are all finite or all infinite. bystanders: the share of accounts that are as loose as can be.
     """
-    means = (average(seen) * MEANS)[:, None]
+    means = (seen.mean * MEANS)[:, None]
     each = seen.log_likelihood(means, shapes[:, None, None])
     if bystanders:
         each = with_bystanders(each, seen.log_likelihood(means, LOOSE), bystanders)
     return each.sum(axis=-1).max(axis=-1).reshape(-1)
-
-
-def average(seen: Reading) -> float:
-    """Return rows over what they are measured by."""
-    return float((seen.counts.sum() + 1e-9) / (seen.exposure.sum() + 1e-9))

@@ -7,20 +7,10 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import gamma
 
-from campaigns.evidence.evenness import (
-    LOOSE,
-    Volumes,
-    average,
-    log_ratio,
-    one_rate,
-    people_shapes,
-    volumes,
-)
+from campaigns.evidence.evenness import LOOSE, Volumes, people_shapes
 from campaigns.evidence.finding import Finding, log_e_value
-from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, with_bystanders
-from campaigns.people import People, Reading
-from campaigns.traffic import Traffic
+from campaigns.people import Reading
 from campaigns.vocabulary import Signal, Status
 
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
@@ -28,7 +18,7 @@ NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
 
 
-def quota(log: Traffic, group: Group, people: People) -> Finding:
+def quota(seen: Volumes) -> Finding:
     """Weigh the members' row counts: one common rate against rates of people that are cut off by a quota.
 
     Statistic: share of the accounts within a quarter of the median. Null: each account's rate is the lesser
@@ -36,7 +26,6 @@ def quota(log: Traffic, group: Group, people: People) -> Finding:
     best of those is taken. That most accounts of a free tier use all of it is no surprise, that none of
     sixty stays below it is one. Both readings as for evenness.
     """
-    seen = volumes(log, group, people)
     ratio = _ratio(seen)
     rates = seen.readings[0].counts / seen.readings[0].exposure
     near = float((np.abs(rates / np.median(rates) - 1) <= 0.25).mean())
@@ -56,22 +45,21 @@ def quota(log: Traffic, group: Group, people: People) -> Finding:
 
 
 def _ratio(seen: Volumes) -> float:
-    uncapped = log_ratio(seen)
+    uncapped = seen.log_ratio
     if uncapped <= 0:  # a quota explains more than none
         return uncapped
     innocent = max(
         _best(reading, people_shapes(bound))
         for reading, bound in zip(seen.readings, seen.bounds, strict=True)
     )
-    return min(uncapped, one_rate(seen) - innocent)
+    return min(uncapped, seen.one_rate - innocent)
 
 
 def _best(seen: Reading, shapes: list[float]) -> float:
     """Return the log-likelihood of people under a quota, and a few bystanders, at the best of their laws."""
-    mean = average(seen)
-    loose = seen.log_likelihood(mean, LOOSE)
+    loose = seen.log_likelihood(seen.mean, LOOSE)
     best = -np.inf
-    for rates, weights in _laws(mean, shapes):
+    for rates, weights in _laws(seen.mean, shapes):
         capped = _log_likelihood(seen, rates, weights)
         mixed = (with_bystanders(capped, loose, share) for share in BYSTANDERS)
         best = max(best, *(float(each.sum()) for each in (capped, *mixed)))
