@@ -143,24 +143,16 @@ def log_ratio(view: Aspect, people: float) -> float:
     one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
     cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
     """
-    bystander = dirichlet_multinomial(view.data, view.log_wide, LOOSE)
-    queue_says = [
-        with_bystanders(dirichlet_multinomial(view.data, view.crowd, c), bystander, share)
-        for c in OPERATOR
-        for share in BYSTANDERS
-    ]
-    people_say = (
-        dirichlet_multinomial(view.data, base, c)
-        for c in [c for c in PEOPLE if c <= people] or PEOPLE[:1]
-        for base in (view.crowd, view.log_wide)
-    )
-    return min(
-        log_mean_exp(np.array([np.minimum(queue - innocent, MOST_EACH).sum() for queue in queue_says]))
-        for innocent in people_say
-    )
+    queue = dirichlet_multinomial(view.data, view.crowd, OPERATOR)
+    bystander = dirichlet_multinomial(view.data, view.log_wide, [LOOSE])
+    queue_says = np.concatenate([with_bystanders(queue, bystander, share) for share in BYSTANDERS])
+    bounded = [c for c in PEOPLE if c <= people] or PEOPLE[:1]
+    people_say = (dirichlet_multinomial(view.data, base, bounded) for base in (view.crowd, view.log_wide))
+    ratios = [np.minimum(queue_says - innocent[:, None], MOST_EACH).sum(axis=-1) for innocent in people_say]
+    return float(log_mean_exp(np.concatenate(ratios)).min())
 
 
 def tightness(view: Aspect) -> float:
     """Return the concentration in the grid that predicts the held-out rows best; infinity for one queue."""
     grid = [*PEOPLE, *OPERATOR[1:]]
-    return grid[int(np.argmax([dirichlet_multinomial(view.data, view.crowd, c).sum() for c in grid]))]
+    return grid[int(np.argmax(dirichlet_multinomial(view.data, view.crowd, grid).sum(axis=1)))]

@@ -124,5 +124,5 @@ def _product(left: list[Finding]) -> float:
     total = 0.0
     for alternatives in SIDES:
         values = [f.log_e or 0.0 for f in left if f.signal in alternatives]
-        total += log_mean_exp(np.array(values)) if values else 0.0
+        total += float(log_mean_exp(np.array(values))) if values else 0.0
     return total + sum(f.log_e or 0.0 for f in left if f.signal not in frozenset().union(*SIDES))

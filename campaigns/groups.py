@@ -58,12 +58,15 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
         return []
     row = np.concatenate([part[0] for part in entries])
     cluster = np.concatenate([part[1] for part in entries])
-    activity = np.bincount(log.account[~log.held_out], minlength=log.n_accounts)
     group = np.arange(len(names))
     for _ in range(ROUNDS):
         pairs = np.unique(group[cluster] * len(log.account) + row)  # a row in two views counts once
         joined = link(
-            log.account[pairs % len(log.account)], pairs // len(log.account), activity, len(names), settings
+            log.account[pairs % len(log.account)],
+            pairs // len(log.account),
+            log.linking,
+            len(names),
+            settings,
         )
         after = np.where(joined[group] >= 0, joined[group], group)
         if np.array_equal(after, group):
@@ -127,8 +130,7 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
     place[shared] = np.arange(len(shared))
     address = place[codes]
     seen = np.flatnonzero(~log.held_out & (address >= 0))
-    activity = np.bincount(log.account[~log.held_out], minlength=log.n_accounts)
-    joined = link(log.account[seen], address[seen], activity, len(shared), settings)
+    joined = link(log.account[seen], address[seen], log.linking, len(shared), settings)
     return np.append(joined, -1)[address]
 
 

@@ -254,9 +254,8 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
 def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
     organisation = None
     if "org_id" in log.accounts.columns and log.has("org_id"):
-        orgs = log.accounts["org_id"].gather(group.members).drop_nulls()
-        largest = np.unique(orgs.to_numpy(), return_counts=True)[1].max(initial=0)
-        organisation = int(largest) / len(group.members)
+        known = log.organisation[group.members]
+        organisation = int(np.bincount(known[known >= 0]).max(initial=0)) / len(group.members)
     return weigh(findings, organisation)
 
 

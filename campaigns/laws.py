@@ -6,6 +6,7 @@ its rows tells what it does in the other half better than the crowd does. Accoun
 tight: the crowd tells everything and the account's own history nothing.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,23 +52,25 @@ def cells(account: Ints, bins: Ints, held_out: NDArray[np.bool_], n_accounts: in
     )
 
 
-def dirichlet_multinomial(data: Cells, base: Floats, concentration: float) -> Floats:
-    """Return (m,) log-likelihoods of each account's held-out rows, given its rows in the linking half.
+def dirichlet_multinomial(data: Cells, base: Floats, concentrations: Sequence[float]) -> Floats:
+    """Return (g, m) log-likelihoods of each account's held-out rows, given its rows in the linking half.
 
-    The account's distribution over bins is Dirichlet(concentration * base) before its linking half is seen;
-    base is (c,), the expected share of each cell's bin for that cell's account. Rows are drawn one by one
-    (Polya urn), so a burst of rows in one bin is not taken for independent surprises. The multinomial
-    coefficient is left out: it cancels in every ratio. An infinite concentration is the multinomial.
+    The account's distribution over bins is Dirichlet(concentration * base) before its linking half is seen,
+    one of g concentrations; base is (c,), the expected share of each cell's bin for that cell's account. Rows
+    are drawn one by one (Polya urn), so a burst of rows in one bin is not taken for independent surprises.
+    The multinomial coefficient is left out: it cancels in every ratio. An infinite concentration, after the
+    finite ones, is the multinomial.
     """
-    m = len(data.n_seen)
-    if np.isinf(concentration):
-        return np.bincount(data.account, weights=data.held * np.log(base), minlength=m).astype(np.float64)
-    prior = concentration * base + data.seen
+    m, g = len(data.n_seen), len(concentrations)
+    finite = np.array([[c] for c in concentrations if np.isfinite(c)]).reshape(-1, 1)
+    prior, total = finite * base + data.seen, finite + data.n_seen
     gained = gammaln(prior + data.held) - gammaln(prior)
-    total = concentration + data.n_seen
-    return np.bincount(data.account, weights=gained, minlength=m) - (
-        gammaln(total + data.n_held) - gammaln(total)
-    )
+    whole = gammaln(total + data.n_held) - gammaln(total)
+    if len(finite) < g:
+        gained = np.concatenate([gained, [data.held * np.log(base)]])
+        whole = np.concatenate([whole, np.zeros((1, m))])
+    place = np.arange(g)[:, None] * m + data.account
+    return np.bincount(place.ravel(), weights=gained.ravel(), minlength=g * m).reshape(g, m) - whole
 
 
 def with_bystanders(queue: Floats, loose: Floats, share: float) -> Floats:
@@ -80,7 +83,8 @@ def with_bystanders(queue: Floats, loose: Floats, share: float) -> Floats:
     return mixed
 
 
-def log_mean_exp(values: Floats) -> float:
-    """Return log(mean(exp(values))), without overflow."""
-    top = float(np.max(values))
-    return top + float(np.log(np.mean(np.exp(values - top))))
+def log_mean_exp(values: Floats) -> Floats:
+    """Return log(mean(exp(values))) over the last axis, without overflow."""
+    top = values.max(axis=-1, keepdims=True)
+    mean: Floats = top[..., 0] + np.log(np.exp(values - top).mean(axis=-1))
+    return mean

@@ -54,7 +54,7 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     """
     whole = dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
     rows = group.rows[~log.held_out[group.rows]]
-    part = dataclasses.replace(group, confidence=_mixture(log, rows, group.candidates, people, ~log.held_out))
+    part = dataclasses.replace(group, confidence=_mixture(log, rows, group.candidates, people, log.linking))
     if len(part.members) < min_accounts:
         return [whole]
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
@@ -72,7 +72,6 @@ def grown(
     does not get beyond what it has. What decides is behaviour: the confidence is the probability of taking
     part, given that the campaign is real.
     """
-    everything = np.ones(len(log.account), dtype=bool)
     for _ in range(2):
         work = group.member_rows(log)
         inside = np.zeros(len(log.account), dtype=bool)
@@ -86,7 +85,7 @@ def grown(
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         known = Known(group.members, mark is not None, labels[TOPICS])
-        confidence = _mixture(log, rows, candidates, people, everything, known)
+        confidence = _mixture(log, rows, candidates, people, log.sent, known)
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         if len(larger.member_rows(log)) < len(work) / 2:  # lost what was reported: bystanders send little
             return group
@@ -155,16 +154,17 @@ def _mixture(
     rows: Ints,
     candidates: Ints,
     people: People,
-    half: NDArray[np.bool_],
+    sent: Ints,
     known: Known | None = None,
 ) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
     One queue: the hours of the crowd, a common share of the account's traffic, and of a known campaign a
     common rate and mix of topics. Bystanders: hours and topics of their own, shares and rates as they come;
-    of a template that is the members' own, passers-by send a copy or two.
+    of a template that is the members' own, passers-by send a copy or two. sent: all rows of each account of
+    the log, in the half or halves that `rows` are of.
     """
-    work = _work(log, rows, candidates, half)
+    work = _work(log, rows, candidates, sent)
     if known:  # newcomers, however many, do not outweigh those who were reported
         few = min(len(known.members) / len(candidates), 1)
         weight = np.where(np.isin(candidates, known.members), 0.9, 0.1 * few)
@@ -193,14 +193,14 @@ def _mixture(
     return weight
 
 
-def _work(log: Traffic, rows: Ints, candidates: Ints, half: NDArray[np.bool_]) -> _Work:
+def _work(log: Traffic, rows: Ints, candidates: Ints, sent: Ints) -> _Work:
     account, hour = log.places(candidates)[log.account[rows]], log.hour[rows]
     m = len(candidates)
     return _Work(
         account=account,
         hour=hour,
         inside=np.bincount(account, minlength=m).astype(float),
-        everything=np.bincount(log.account[half], minlength=log.n_accounts)[candidates].astype(float),
+        everything=sent[candidates].astype(float),
         exposure=log.exposure[candidates],
         cells=_cells(account, hour, log.n_slots, m),
         days=lives(log, rows, candidates),
@@ -209,13 +209,13 @@ def _work(log: Traffic, rows: Ints, candidates: Ints, half: NDArray[np.bool_]) -
 
 def _by_hours(log: Traffic, rows: Ints, work: _Work, people: People) -> _Against:
     own = while_alive(work.cells, work.days, people.hours)
-    bystanders = dirichlet_multinomial(work.cells, own, people.rhythm / 2)
+    bystanders = dirichlet_multinomial(work.cells, own, [people.rhythm / 2])[0]
     evenly = hour_shares(log, rows)
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
         busy = np.bincount(work.hour, weights=weight[work.account], minlength=log.n_slots).astype(float)
         crowd = while_alive(work.cells, work.days, smooth(busy, evenly, 50.0))
-        return partial(dirichlet_multinomial, work.cells, crowd), bystanders
+        return partial(_at, work.cells, crowd), bystanders
 
     return against
 
@@ -237,14 +237,18 @@ def _by_topics(rows: Ints, work: _Work, people: People, known: Known) -> _Agains
     topic, n = known.topics[rows], len(people.topics)
     asked = _cells(work.account, topic, n, len(work.inside))
     wide = smooth(np.bincount(topic, minlength=n).astype(float), people.topics, 50.0)
-    bystanders = dirichlet_multinomial(asked, wide[asked.bin], people.tasks / 2)
+    bystanders = dirichlet_multinomial(asked, wide[asked.bin], [people.tasks / 2])[0]
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
         theirs = np.bincount(topic, weights=weight[work.account], minlength=n).astype(float)
         mix = smooth(theirs, wide, 50.0)
-        return partial(dirichlet_multinomial, asked, mix[asked.bin]), bystanders
+        return partial(_at, asked, mix[asked.bin]), bystanders
 
     return against
+
+
+def _at(data: Cells, base: Floats, concentration: float) -> Floats:
+    return dirichlet_multinomial(data, base, [concentration])[0]
 
 
 def _cells(account: Ints, hour: Ints, n_slots: int, m: int) -> Cells:

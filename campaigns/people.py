@@ -92,17 +92,17 @@ def truncated_gamma_poisson(
     return gamma_poisson(counts, exposure, mean, shape) - np.log(-np.expm1(none))
 
 
-def in_between(log: Traffic, rows: Ints) -> Reading:
-    """Count every account's rows between its first and last of these, by the days between those two.
+def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
+    """Count accounts' rows between the first and last of these that they sent, by the days between those two.
 
     At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
     first and last row. Accounts with fewer than three rows count for nothing.
     """
-    days = (log.hour[rows] + log.minute[rows] / 60) / 24
-    first, last = np.full(log.n_accounts, np.inf), np.zeros(log.n_accounts)
-    np.minimum.at(first, log.account[rows], days)
-    np.maximum.at(last, log.account[rows], days)
-    counts = np.bincount(log.account[rows], minlength=log.n_accounts) - 2.0
+    days, place = (log.hour[rows] + log.minute[rows] / 60) / 24, log.places(accounts)[log.account[rows]]
+    first, last = np.full(len(accounts), np.inf), np.zeros(len(accounts))
+    np.minimum.at(first, place, days)
+    np.maximum.at(last, place, days)
+    counts = np.bincount(place, minlength=len(accounts)) - 2.0
     alive = np.maximum(last - np.minimum(first, last), SHORTEST)
     return Reading(np.maximum(counts, 0.0), np.where(counts > 0, alive, 0.0), counted=False)
 
@@ -113,14 +113,14 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     Campaigns are a few per cent of the accounts, so the fit is the law of people; the margin covers crowds
     that are more alike than the log as a whole, and calibration on null logs shows whether it is enough.
     """
-    counts = np.bincount(log.account, minlength=log.n_accounts)
-    busy = np.flatnonzero(counts >= 4)
+    busy = np.flatnonzero(log.sent >= 4)
     chosen = np.sort(np.random.default_rng(seed).permutation(busy)[:SAMPLE])
     rows = np.flatnonzero(np.isin(log.account, chosen))
     hours = hour_shares(log, np.arange(len(log.account)))
     shares = (np.bincount(topics, minlength=1) + 1.0) / (len(topics) + topics.max(initial=0) + 1.0)
     totals = log.accounts["n_total"].to_numpy().astype(float)
     whole = Reading(totals, np.ones(len(totals)), counted=True)
+    lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)
@@ -128,7 +128,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
 
     return People(
         volume=float(np.clip(2 * volume_shape(whole), 2.0, 6.0)),
-        daily=float(np.clip(3 * volume_shape(in_between(log, np.arange(len(log.account)))), 3.0, 5.0)),
+        daily=float(np.clip(3 * volume_shape(lived), 3.0, 5.0)),
         rhythm=bound(log.hour, hours),
         tasks=bound(topics, shares),
         addresses=MARGIN,

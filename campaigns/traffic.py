@@ -40,6 +40,22 @@ class Traffic:
         return self.accounts.height
 
     @cached_property
+    def sent(self) -> Ints:
+        """The rows of each account, (m,) int64."""
+        return np.bincount(self.account, minlength=self.n_accounts)
+
+    @cached_property
+    def linking(self) -> Ints:
+        """The rows of each account in the linking half, (m,) int64."""
+        return np.bincount(self.account[~self.held_out], minlength=self.n_accounts)
+
+    @cached_property
+    def organisation(self) -> Ints:
+        """The number of each account's organisation, (m,) int64, -1 where the log does not name it."""
+        number = self.accounts["org_id"].rank("dense").cast(pl.Int64)
+        return number.fill_null(-1).to_numpy()
+
+    @cached_property
     def minute(self) -> Floats:
         """The minute of the hour of each row, (n,) float64 from 0 to 60."""
         moment = self.rows["timestamp"].dt.epoch("us").to_numpy()

@@ -16,7 +16,7 @@ def concentration(log: Traffic, group: Group) -> Finding:
     """
     member = group.members
     inside = np.bincount(log.account[group.rows], minlength=log.n_accounts)[member]
-    everything = np.bincount(log.account, minlength=log.n_accounts)[member]
+    everything = log.sent[member]
     share = inside / np.maximum(everything, 1)
     single = float((share > 0.8).mean())
     return Finding(

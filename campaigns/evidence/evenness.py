@@ -1,5 +1,6 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,26 +27,28 @@ class Volumes:
     bounds: tuple[float, float]
 
     @cached_property
+    def loose(self) -> list[Floats]:
+        """What bystanders do in each reading, (means, m) log-likelihoods: they are as loose as can be."""
+        return [reading.log_likelihood(_means(reading), LOOSE) for reading in self.readings]
+
+    @cached_property
     def one_rate(self) -> float:
         """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
-        shapes = np.array(OPERATOR_SHAPES), np.array([np.inf])
-        each = [
-            _best(reading, some, share)
-            for reading in self.readings
-            for share in BYSTANDERS
-            for some in shapes
-        ]
-        return log_mean_exp(np.concatenate(each)) - float(np.log(2))  # one fitted mean: half a unit and more
+        each = []
+        for reading, loose in zip(self.readings, self.loose, strict=True):
+            queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
+            each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
+        return float(log_mean_exp(np.concatenate(each)) - np.log(2))  # one fitted mean: half a unit and more
 
     @cached_property
     def log_ratio(self) -> float:
         """The log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
-        innocent = (
-            _best(reading, np.array(people_shapes(bound)), share).max()
-            for reading, bound in zip(self.readings, self.bounds, strict=True)
-            for share in (0.0, *BYSTANDERS)
-        )
-        return self.one_rate - float(max(innocent))
+        innocent = -np.inf
+        for reading, loose, bound in zip(self.readings, self.loose, self.bounds, strict=True):
+            people = _by_shape(reading, people_shapes(bound))
+            mixed = (with_bystanders(people, loose, share) for share in BYSTANDERS)
+            innocent = max(innocent, *(float(_best(each).max()) for each in (people, *mixed)))
+        return self.one_rate - innocent
 
 
 def evenness(seen: Volumes) -> Finding:
@@ -80,11 +83,10 @@ def evenness(seen: Volumes) -> Finding:
 def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     """Count the members' rows of a group."""
     member, rows = group.members, group.member_rows(log)
-    counts = np.bincount(log.account[rows], minlength=log.n_accounts)[member].astype(float)
+    counts = np.bincount(log.places(member)[log.account[rows]], minlength=len(member)).astype(float)
     exposure = log.exposure[member]
-    between, days, counted = in_between(log, rows)
-    lived = Reading(between[member], days[member] * exposure, counted)
-    whole = Reading(counts, exposure, counted=True)
+    whole, lived = Reading(counts, exposure, counted=True), in_between(log, rows, member)
+    lived = lived._replace(exposure=lived.exposure * exposure)
     return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
 
 
@@ -93,13 +95,18 @@ def people_shapes(bound: float) -> list[float]:
     return [shape for shape in PEOPLE_SHAPES if shape <= bound]
 
 
-def _best(seen: Reading, shapes: Floats, bystanders: float) -> Floats:
-    """Return (s,) log-likelihoods at the best of a few means: truncation biases the plain average.
+def _means(seen: Reading) -> Floats:
+    """Return a few means to choose from, (means, 1): truncation biases the plain average."""
+    return (seen.mean * MEANS)[:, None]
 
-    shapes (s,) are all finite or all infinite. bystanders: the share of accounts that are as loose as can be.
-    """
-    means = (seen.mean * MEANS)[:, None]
-    each = seen.log_likelihood(means, shapes[:, None, None])
-    if bystanders:
-        each = with_bystanders(each, seen.log_likelihood(means, LOOSE), bystanders)
-    return each.sum(axis=-1).max(axis=-1).reshape(-1)
+
+def _by_shape(seen: Reading, shapes: Sequence[float]) -> Floats:
+    """Return (s, means, m) log-likelihoods; the shapes (s,) are all finite or all infinite."""
+    each = seen.log_likelihood(_means(seen), np.array(shapes)[:, None, None])
+    return each.reshape(len(shapes), len(MEANS), -1)
+
+
+def _best(each: Floats) -> Floats:
+    """Return (s,) log-likelihoods of all accounts at the best mean; each is (s, means, m)."""
+    best: Floats = each.sum(axis=-1).max(axis=-1)
+    return best

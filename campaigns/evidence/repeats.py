@@ -42,8 +42,7 @@ def repeated(log: Traffic) -> Repeats:
         tried |= log.rows["status"].fill_null(200).to_numpy()[order] >= REFUSED
     asked = np.bincount(text[order[~tried]], minlength=int(text.max(initial=-1)) + 1)
     again, often = (asked[text] > 1).astype(float), (asked[text] >= OFTEN).astype(float)
-    rows = np.bincount(log.account, minlength=log.n_accounts)
-    share = np.bincount(log.account, weights=again, minlength=log.n_accounts) / np.maximum(rows, 1)
+    share = np.bincount(log.account, weights=again, minlength=log.n_accounts) / np.maximum(log.sent, 1)
     return Repeats(again, float(share.mean()), often)
 
 

@@ -33,7 +33,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     views = [Aspect(data, crowd, wide) for crowd in (crowds.profile, crowds.bursts)]
     tight = tightness(views[0])
-    ratio = log_mean_exp(np.array([log_ratio(crowd, people.rhythm) for crowd in views]))
+    ratio = float(log_mean_exp(np.array([log_ratio(crowd, people.rhythm) for crowd in views])))
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,

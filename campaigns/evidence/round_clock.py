@@ -22,8 +22,7 @@ def round_clock(log: Traffic, group: Group) -> Finding:
     seen, held = (event % log.n_slots for event in events(log, group))
     start = log.start_hour
     profile = np.bincount((seen + start) % 24, minlength=24)
-    sums = np.array([np.roll(profile, -h)[:QUIET].sum() for h in range(24)])
-    night = (np.argmin(sums) + np.arange(QUIET)) % 24
+    night = (np.argmin(round_the_day(profile, QUIET)) + np.arange(QUIET)) % 24
     n = len(held)
     share = float(np.isin((held + start) % 24, night).mean()) if n else 0.0
     ratio = share_ratio(n, share, AWAKE) if share > AWAKE else -1.0
@@ -38,6 +37,12 @@ def round_clock(log: Traffic, group: Group) -> Finding:
         n,
         f"{share:.0%} of the group's activity is in its six quietest hours; use round the clock gives 25%.",
     )
+
+
+def round_the_day(profile: Ints, hours: int) -> Ints:
+    """Return (24,) the sums of so many hours on end, from each hour of the day; profile (24,) by hour."""
+    reached = np.cumsum(np.concatenate([[0], profile, profile[: hours - 1]]))
+    return reached[hours:] - reached[:-hours]
 
 
 def events(log: Traffic, group: Group) -> tuple[Ints, Ints]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
-from campaigns.evidence.round_clock import events
+from campaigns.evidence.round_clock import events, round_the_day
 from campaigns.groups import Group
 from campaigns.laws import Ints
 from campaigns.traffic import Traffic
@@ -70,5 +70,5 @@ def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> float:
 def _in_lessons(seen: Ints, held: Ints) -> float:
     """Return the share of the held-out slots in the hours of the day that are busiest in those seen."""
     counts = np.bincount(seen % 24, minlength=24)
-    start = int(np.argmax([np.roll(counts, -hour)[:LESSON].sum() for hour in range(24)]))
+    start = int(np.argmax(round_the_day(counts, LESSON)))
     return float(((held - start) % 24 < LESSON).mean())
