@@ -36,3 +36,20 @@ def account_profiles(log: Traffic, topics: Ints, seed: int) -> tuple[Ints, NDArr
     points = left * values
     length = np.linalg.norm(points, axis=1, keepdims=True)
     return chosen, (points / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def by_cluster(topics: Ints, labels: Ints) -> Ints:
+    """Give the rows of a cluster one topic, that of most of them; topics, labels (n,) int64, -1 for noise.
+
+    Which of two centroids the requests of one cluster are nearest to is nobody's interest: they fall to
+    either at random, as those of one queue do.
+    """
+    inside = labels >= 0
+    n = int(topics.max(initial=0)) + 1
+    pairs, counts = np.unique(labels[inside] * n + topics[inside], return_counts=True)
+    order = np.lexsort((counts, pairs // n))  # of each cluster its commonest topic last
+    main = np.zeros(int(labels.max(initial=-1)) + 1, dtype=np.int64)
+    main[pairs[order] // n] = pairs[order] % n
+    settled = topics.copy()
+    settled[inside] = main[labels[inside]]
+    return settled

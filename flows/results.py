@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from campaigns.judge import Case, judge
+from campaigns.profiles import by_cluster
 from campaigns.records import Record, Wording, records
 from campaigns.traffic import Traffic, traffic
 from campaigns.vocabulary import ExemplarKind
@@ -78,7 +79,7 @@ def read_inputs(run: Run) -> Inputs:
         log=log,
         texts=pl.read_parquet(run.place("sample") / "texts.parquet"),
         vectors=vectors_of(run, View.FULL)[of_text],
-        topics=np.load(place / "topics.npy"),
+        topics=by_cluster(np.load(place / "topics.npy"), log.clusters[View.FULL]),
         profiles=np.load(place / "profiles.npy"),
     )
 

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from campaigns.judge import JudgeSettings, judge
-from campaigns.profiles import account_profiles
+from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from tests.traffic_planted import plant
@@ -114,3 +114,14 @@ def test_profiles_put_accounts_of_one_mix_together():
     ours = log.accounts["account_id"].gather(chosen).str.starts_with("hydra").to_numpy()
     within, across = vectors[ours] @ vectors[ours].T, vectors[ours] @ vectors[~ours].T
     assert within.mean() > 0.5 > across.mean() + 0.3
+
+
+def test_a_cluster_has_the_topic_of_most_of_its_requests_and_noise_keeps_its_own():
+    topics = np.array([5, 5, 3, 4, 4, 7, 6])
+    labels = np.array([1, 1, 1, 0, -1, 0, 0])
+    settled = by_cluster(topics, labels)
+    assert settled[:3].tolist() == [5, 5, 5]
+    assert settled[4] == 4
+    assert len({*settled[[3, 5, 6]].tolist()}) == 1  # three topics, once each: any, but one
+    assert topics.tolist() == [5, 5, 3, 4, 4, 7, 6]
+    assert by_cluster(topics, np.full(7, -1)).tolist() == topics.tolist()
