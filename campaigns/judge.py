@@ -30,7 +30,7 @@ from campaigns.explain import OPERATOR, Weighed, weigh
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
-from campaigns.members import NETWORK, TOPICS, grown, parts
+from campaigns.members import NETWORK, TOPICS, grown, parts, widened
 from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
@@ -39,6 +39,7 @@ from campaigns.vocabulary import Capability, Explanation, Signal
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
 TEXTS_READ = 30
+NOBODY = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -160,7 +161,7 @@ def _campaigns(
 ) -> dict[int, Group]:
     """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
 
-    What has grown may turn out to be one: folded, grown, and folded again.
+    What has grown may turn out to be one: folded, grown, and folded again. Whoever is in none may then join.
     """
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     found, home = fold(log, [groups[i] for i in passing], law, topics)
@@ -173,7 +174,13 @@ def _campaigns(
     own = [i for i in range(len(found)) if _holds(left[i], larger[i])]
     campaigns, home = fold(log, [left[i] for i in own], law, topics)
     strongest = [strongest[own[home.index(c)]] for c in range(len(campaigns))]
-    return dict(zip(strongest, settled(log, campaigns), strict=True))
+    campaigns = settled(log, campaigns)
+    members = [campaign.members for campaign in campaigns]
+    wide = [
+        widened(log, campaign, law, labels, np.concatenate([NOBODY, *members[:i], *members[i + 1 :]]))
+        for i, campaign in enumerate(campaigns)
+    ]
+    return dict(zip(strongest, settled(log, wide), strict=True))
 
 
 def _holds(left: Group, larger: Group) -> bool:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.evidence.evenness import volumes
+from campaigns.evidence.evenness import one_rate
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
@@ -102,7 +102,7 @@ def _one_queue(
     if any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True)):
         return False
     both = np.union1d(group.members, other.members)
-    one, *two = (_one_rate(log, some, people) for some in (both, group.members, other.members))
+    one, *two = (one_rate(log, some, people) for some in (both, group.members, other.members))
     return one >= sum(two)
 
 
@@ -123,14 +123,6 @@ def _theirs_alone(labels: Ints, rows: Ints) -> NDArray[np.bool_]:
     size, theirs = (np.bincount(some + 1, minlength=n + 1)[1:] for some in (labels, labels[rows]))
     most: NDArray[np.bool_] = theirs >= THEIRS_ALONE * size
     return most
-
-
-def _one_rate(log: Traffic, accounts: Ints, people: People) -> float:
-    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
-    rows = np.flatnonzero(np.isin(log.account, accounts))
-    certain = np.ones(len(accounts))
-    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=certain)
-    return volumes(log, group, people).one_rate
 
 
 def _own_template(log: Traffic, group: Group, other: Group) -> bool:

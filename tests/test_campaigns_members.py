@@ -5,7 +5,7 @@ import polars as pl
 
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
-from campaigns.members import grown
+from campaigns.members import grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
@@ -142,3 +142,37 @@ def test_a_crowd_is_listed_once_and_reported_groups_come_first():
     for i, members in enumerate(quiet):
         assert all(len(members & other) <= min(len(members), len(other)) / 2 for other in quiet[:i])
     assert any(len(members & set(numbers(log, "class").tolist())) > 40 for members in quiet)
+
+
+def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:
+    """Return a log with a crew that works on labels in a chain, three accounts on two each; crew, labels."""
+    log = log_of(seed, [CREW, ("looks", 3, "even", "people", range(0, 60))], {})
+    crew = numbers(log, "hydra")
+    place = log.places(crew)[log.account]
+    step = np.random.default_rng(seed).integers(0, 2, len(place))
+    chain = np.where(place >= 0, 60 + place // 3 + step, log.clusters["full"])
+    looks = np.isin(log.account, numbers(log, "looks")) & (step == 1)  # people who ask the same
+    return log, crew, np.where(looks, 60 + log.account % 11, chain)
+
+
+def test_a_campaign_without_a_mark_is_followed_along_its_labels_to_accounts_that_share_none_with_it():
+    log, crew, chain = chained(11)
+    law, founders = people(log, chain, 0), group_of(log, crew[:6])
+    wide = widened(log, founders, law, {"topics": chain}, np.empty(0, dtype=np.int64))
+    assert set(wide.members.tolist()) == set(crew.tolist())
+    assert set(wide.rows.tolist()) == set(np.flatnonzero(np.isin(log.account, crew)).tolist())
+    wide = widened(log, founders, law, {"topics": chain}, crew[9:12])  # another's, and the chain is cut
+    assert set(wide.members.tolist()) == set(crew[:9].tolist())
+
+
+def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
+    log, crew, chain = chained(11)
+    fewer = np.isin(log.account, crew[6:]) | (np.arange(len(log.account)) % 5 > 1)
+    accounts = log.accounts.with_columns(
+        n_total=pl.Series(np.bincount(log.account[fewer])),
+        n_sampled=pl.Series(np.bincount(log.account[fewer])),
+    )
+    slow = traffic(log.rows.filter(pl.Series(fewer)), accounts)
+    founders = group_of(slow, crew[:6])
+    wide = widened(slow, founders, people(slow, chain[fewer], 0), {"topics": chain[fewer]}, crew[:0])
+    assert set(wide.members.tolist()) == set(crew[:6].tolist())

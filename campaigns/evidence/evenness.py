@@ -8,7 +8,7 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value
 from campaigns.groups import Group
-from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, with_bystanders
+from campaigns.laws import BYSTANDERS, Floats, Ints, log_mean_exp, with_bystanders
 from campaigns.people import People, Reading, in_between
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -88,6 +88,13 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     whole, lived = Reading(counts, exposure, counted=True), in_between(log, rows, member)
     lived = lived._replace(exposure=lived.exposure * exposure)
     return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
+
+
+def one_rate(log: Traffic, accounts: Ints, people: People) -> float:
+    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
+    rows = np.flatnonzero(np.isin(log.account, accounts))
+    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+    return volumes(log, group, people).one_rate
 
 
 def people_shapes(bound: float) -> list[float]:

@@ -1,0 +1,159 @@
+"""Two kinds of accounts told apart by what they do: an operator's and bystanders."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betaln
+
+from campaigns.aspects import hour_shares, lives, smooth, while_alive
+from campaigns.laws import Cells, Floats, Ints, dirichlet_multinomial
+from campaigns.people import People, truncated_gamma_poisson
+from campaigns.traffic import Traffic
+
+ROUNDS = 15
+SHARE_OF_BYSTANDERS = 2.0
+COPIES = 1.5  # requests of somebody who tries another's template
+
+# From the probabilities of being the operator's, (m,), to the log-likelihoods (m,) of the queue by its
+# tightness, and of bystanders.
+Against = Callable[[Floats], tuple[Callable[[float], Floats], Floats]]
+
+
+class Work(NamedTuple):
+    """What m candidates did in some rows.
+
+    rows (r,): their numbers in the log; account, hour (r,): by row. inside, everything, exposure (m,): these
+    rows, all rows, the sampled share. cells: rows by account and hour slot; days: the first and last of each
+    account, (m,) each.
+    """
+
+    rows: Ints
+    account: Ints
+    hour: Ints
+    inside: Floats
+    everything: Floats
+    exposure: Floats
+    cells: Cells
+    days: tuple[Ints, Ints]
+
+
+class Side(NamedTuple):
+    """One way of telling an operator's accounts from bystanders.
+
+    grid: how tight the queue may be. most: what this may say of one account.
+    """
+
+    against: Against
+    grid: tuple[float, ...]
+    most: float = np.inf
+
+    def tightness(self, weight: Floats) -> float:
+        """Return what fits the accounts best that are held to be the operator's."""
+        if len(self.grid) == 1:
+            return self.grid[0]
+        queue, _ = self.against(weight)
+        return max(self.grid, key=lambda value: float(weight @ queue(value)))
+
+
+def mixture(sides: Sequence[Side], weight: Floats) -> Floats:
+    """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
+
+    weight (m,): the probability that each account is of the first kind, to begin with.
+    """
+    tight = [side.tightness(weight) for side in sides]  # as those are who were reported, whoever joins
+    for _ in range(ROUNDS):
+        logit = np.zeros(len(weight))
+        for side, value in zip(sides, tight, strict=True):
+            queue, bystanders = side.against(weight)
+            logit += np.clip(queue(value) - bystanders, -side.most, side.most)
+        prior = float(np.clip(weight.mean(), 0.02, 0.98))
+        before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
+        if np.max(np.abs(before - weight)) < 1e-3:
+            break
+    return weight
+
+
+def work_of(log: Traffic, rows: Ints, candidates: Ints, sent: Ints) -> Work:
+    """Count what candidates did in some rows; sent: all rows by account, of the same half or both."""
+    account, hour = log.places(candidates)[log.account[rows]], log.hour[rows]
+    m = len(candidates)
+    return Work(
+        rows=rows,
+        account=account,
+        hour=hour,
+        inside=np.bincount(account, minlength=m).astype(float),
+        everything=sent[candidates].astype(float),
+        exposure=log.exposure[candidates],
+        cells=_cells(account, hour, log.n_slots, m),
+        days=lives(log, rows, candidates),
+    )
+
+
+def by_hours(log: Traffic, work: Work, people: People) -> Against:
+    """Tell by hours: the crowd's, or hours of one's own."""
+    own = while_alive(work.cells, work.days, people.hours)
+    bystanders = dirichlet_multinomial(work.cells, own, [people.rhythm / 2])[0]
+    evenly = hour_shares(log, work.rows)
+
+    def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
+        busy = np.bincount(work.hour, weights=weight[work.account], minlength=log.n_slots).astype(float)
+        crowd = while_alive(work.cells, work.days, smooth(busy, evenly, 50.0))
+        return partial(_at, work.cells, crowd), bystanders
+
+    return against
+
+
+def by_share(work: Work) -> Against:
+    """Tell by the part of an account's traffic: common to all, or as it comes."""
+    share = partial(_share, work.inside, work.everything)
+    return lambda weight: (partial(share, weight), share(1 - weight, SHARE_OF_BYSTANDERS))
+
+
+def by_rate(work: Work, people: People, *, template: bool) -> Against:
+    """Tell by rates: one for all, or as they come; of a template passers-by send a copy or two."""
+    rate, shape = partial(_rate, work.inside, work.exposure), min(people.volume, 1.0)
+    if template:
+        copies = truncated_gamma_poisson(work.inside, np.ones(len(work.inside)), COPIES, shape)
+        return lambda weight: (partial(rate, weight), copies)
+    return lambda weight: (partial(rate, weight), rate(1 - weight, shape))
+
+
+def by_topics(topics: Ints, work: Work, people: People) -> Against:
+    """Tell by topics, (n,) int64 by row of the log: one mix for all, or one's own."""
+    topic, n = topics[work.rows], len(people.topics)
+    asked = _cells(work.account, topic, n, len(work.inside))
+    wide = smooth(np.bincount(topic, minlength=n).astype(float), people.topics, 50.0)
+    bystanders = dirichlet_multinomial(asked, wide[asked.bin], [people.tasks / 2])[0]
+
+    def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
+        theirs = np.bincount(topic, weights=weight[work.account], minlength=n).astype(float)
+        mix = smooth(theirs, wide, 50.0)
+        return partial(_at, asked, mix[asked.bin]), bystanders
+
+    return against
+
+
+def _at(data: Cells, base: Floats, concentration: float) -> Floats:
+    return dirichlet_multinomial(data, base, [concentration])[0]
+
+
+def _cells(account: Ints, hour: Ints, n_slots: int, m: int) -> Cells:
+    keys, counts = np.unique(account * n_slots + hour, return_counts=True)
+    totals = np.bincount(account, minlength=m).astype(float)
+    none = np.zeros(len(keys))
+    return Cells(keys // n_slots, keys % n_slots, none, counts.astype(float), np.zeros(m), totals)
+
+
+def _share(inside: Floats, everything: Floats, weight: Floats, concentration: float) -> Floats:
+    """Return (m,) beta-binomial log-likelihoods (without the coefficient) around the weighted mean share."""
+    mean = float(np.clip((weight @ inside) / max(float(weight @ everything), 1.0), 0.02, 0.98))
+    a, b = concentration * mean, concentration * (1 - mean)
+    return betaln(inside + a, everything - inside + b) - betaln(a, b)
+
+
+def _rate(inside: Floats, exposure: Floats, weight: Floats, shape: float) -> Floats:
+    """Return (m,) log-likelihoods of rows at rates of the given shape around the weighted mean rate."""
+    mean = (float(weight @ inside) + 0.1) / (float(weight @ exposure) + 0.1)
+    return truncated_gamma_poisson(inside, exposure, max(mean, 0.1), shape)
