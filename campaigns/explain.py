@@ -81,6 +81,15 @@ class Weighed(NamedTuple):
     sentence: str
 
 
+# What few signals tell leaves least to weigh: a group that it explains needs no other signal.
+FEWEST = MODELS[Explanation.AUTOMATION].betrayed_by
+
+
+def at_most(findings: Mapping[Signal, Finding]) -> float:
+    """Return the most that can remain against every explanation, by the signals FEWEST alone."""
+    return _product([f for f in findings.values() if f.signal in FEWEST and f.log_e is not None])
+
+
 def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> list[Weighed]:
     """Weigh a group against every innocent model that the columns of the log allow.
 

@@ -1,8 +1,9 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ from campaigns.evidence.spread import spread
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
-from campaigns.explain import OPERATOR, Weighed, weigh
+from campaigns.explain import OPERATOR, Weighed, at_most, weigh
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
@@ -72,6 +73,18 @@ class Case:
         return min(self.explanations, key=lambda weighed: weighed.log_e)
 
 
+class Looked(NamedTuple):
+    """What the signals say about a group, and how it stands against each explanation."""
+
+    findings: dict[Signal, Finding]
+    explanations: list[Weighed]
+
+    @property
+    def log_e(self) -> float:
+        """What remains against the explanation that fits best."""
+        return min(weighed.log_e for weighed in self.explanations)
+
+
 def judge(
     log: Traffic, topics: Ints, texts: pl.Series, profiles: Ints, settings: JudgeSettings, seed: int
 ) -> list[Case]:
@@ -86,15 +99,21 @@ def judge(
     groups, law, network = candidates(log, topics, profiles, settings, seed)
     logger.info("judging %d groups", len(groups))
     known = repeated(log)
-    findings = [evidence(log, group, law, topics, known, settings.ignore) for group in groups]
-    explanations = [_explanations(log, group, found) for group, found in zip(groups, findings, strict=True)]
-    log_e = np.array([min(w.log_e for w in weighed) for weighed in explanations])
+
+    def look(group: Group) -> Looked:
+        findings = evidence(log, group, law, topics, known, settings.ignore)
+        return Looked(findings, _explanations(log, group, findings))
+
+    looked = {
+        i: look(group) for i, group in enumerate(groups) if _promising(log, group, law, settings.ignore)
+    }
+    log_e = np.array([looked[i].log_e if i in looked else 0.0 for i in range(len(groups))])
     q_values = e_bh_q_values(log_e)
     sizes = np.array([len(group.members) for group in groups])
     order = np.lexsort((-sizes, -np.maximum(log_e, 0.0)))  # of groups without evidence the largest
     passing = sorted(
         (int(i) for i in order if q_values[i] <= settings.level),
-        key=lambda i: -_plainness(findings[i], len(groups[i].members)),
+        key=lambda i: -_plainness(looked[i].findings, len(groups[i].members)),
     )
     first = _campaigns(log, groups, passing, law, topics, network)
     listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
@@ -102,18 +121,18 @@ def judge(
     kinds = capabilities(texts)[log.rows["text"].to_numpy()]
     cases = []
     for i in listed:
-        group = first.get(i, groups[i])
+        group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i])
         aim, asked = capability(log, group, kinds)
         cases.append(
             Case(
                 group=group,
                 capability=asked,
-                findings=findings[i] | _described(log, group, texts) | {Signal.CAPABILITY: aim},
-                explanations=explanations[i],
-                log_e=float(log_e[i]),
+                findings=seen.findings | _described(log, group, texts) | {Signal.CAPABILITY: aim},
+                explanations=seen.explanations,
+                log_e=seen.log_e,
                 q_value=float(q_values[i]),
                 reported=i in first,
-                decision_reason=_reason(i in first, explanations[i]),
+                decision_reason=_reason(i in first, seen.explanations),
             )
         )
     return cases
@@ -139,6 +158,12 @@ def candidates(
         for part in parts(log, group, law, least)
     ]
     return _distinct(log, groups), law, network
+
+
+def _promising(log: Traffic, group: Group, law: People, ignore: Collection[Signal]) -> bool:
+    """Return whether anything can remain of a group; of most nothing does, and one signal or two say so."""
+    found = [evenness(volumes(log, group, law)), constant_total(log, group)]
+    return at_most(_but(ignore, found)) > 0
 
 
 def _plainness(findings: Mapping[Signal, Finding], n_accounts: int) -> float:
@@ -237,6 +262,10 @@ def evidence(
         sustained(log, group),
         off_the_clock(log, group),
     ]
+    return _but(ignore, found)
+
+
+def _but(ignore: Collection[Signal], found: Sequence[Finding]) -> dict[Signal, Finding]:
     return {
         finding.signal: not_tested(finding.signal, "left out by the settings")
         if finding.signal in ignore
