@@ -2,7 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from campaigns.judge import JudgeSettings, judge
+from campaigns.evidence.repeats import repeated
+from campaigns.explain import FEWEST, at_most, weigh
+from campaigns.judge import JudgeSettings, candidates, evidence, judge
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
@@ -105,6 +107,23 @@ def test_a_missing_column_is_said_and_counts_for_nothing():
     _, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))])
     finding = cases[0].findings[Signal.ADDRESSES]
     assert (finding.status, finding.reason, finding.log_e) == (Status.NOT_TESTED, "no ip column", None)
+
+
+def test_a_group_that_two_signals_see_through_has_nothing_left_when_all_are_weighed():
+    rows, accounts = plant(3, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 210))])
+    log = traffic(rows, accounts)
+    topics, nobody = log.clusters["full"], np.full(log.n_accounts, -1)
+    groups, law, _ = candidates(log, topics, nobody, JudgeSettings(), seed=0)
+    known, left, most = repeated(log), [], []
+    for group in groups:
+        findings = evidence(log, group, law, topics, known)
+        left.append(min(weighed.log_e for weighed in weigh(findings, None)))
+        most.append(at_most({signal: findings[signal] for signal in FEWEST}))
+    assert (np.array(left) <= np.array(most)).all()
+    assert 0 < sum(value > 0 for value in most) < len(groups) / 2
+    cases = judge(log, topics, pl.Series("text", ["?"] * rows.height), nobody, JudgeSettings(), seed=0)
+    best = sorted((case.log_e for case in cases if case.log_e > 0), reverse=True)
+    assert best[:3] == pytest.approx(sorted((value for value in left if value > 0), reverse=True)[:3])
 
 
 def test_profiles_put_accounts_of_one_mix_together():
