@@ -91,8 +91,10 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
 
     A benchmark in shards, or a harvest of which each account has a few families, has no label that all its
     accounts work on, only a chain of them. An account with a request in one is weighed by everything that it
-    sent: hours, rate and topics. Together those who join have to be of the members' rate, or they are another
-    operator's, and nobody joins. others (k,): members of other campaigns, who do not. labels as for `grown`.
+    sent: hours, rate and topics. Once all have joined, a good part of what each sent must be in the labels of
+    the campaign, since some customers' jobs run flat, at any rate; and together they must be of the members'
+    rate, or they are another operator's and nobody joins. others (k,): members of other campaigns, who do not
+    join. labels as for `grown`.
     """
     if not len(group.members) or _mark(_found(log, group, labels), group.member_rows(log)):
         return group
@@ -110,10 +112,13 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
             Side(by_topics(labels[TOPICS], seen, people), TOPICS_ALIKE, MOST),
         ]
         confidence = mixture(sides, _reported(candidates, wide.members))
-        known = len(wide.members)
-        wide = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
+        candidates, confidence = candidates[confidence >= 0.5], confidence[confidence >= 0.5]
+        known, wide = len(wide.members), _joined(log, group, candidates, confidence)
         if len(wide.members) == known:
             break
+    part = np.bincount(log.account[_anywhere(_found(log, wide, labels))], minlength=log.n_accounts) / log.sent
+    worth = part[candidates] >= OURS
+    wide = _joined(log, group, candidates[worth], confidence[worth])
     new = np.setdiff1d(wide.members, group.members)
     if not len(new):
         return group
