@@ -42,19 +42,12 @@ class Work(NamedTuple):
 class Side(NamedTuple):
     """One way of telling an operator's accounts from bystanders.
 
-    grid: how tight the queue may be. most: what this may say of one account.
+    grid: how tight the queue may be, the best taken as accounts come and go; most: what this may say of one.
     """
 
     against: Against
     grid: tuple[float, ...]
     most: float = np.inf
-
-    def tightness(self, weight: Floats) -> float:
-        """Return what fits the accounts best that are held to be the operator's."""
-        if len(self.grid) == 1:
-            return self.grid[0]
-        queue, _ = self.against(weight)
-        return max(self.grid, key=lambda value: float(weight @ queue(value)))
 
 
 def mixture(sides: Sequence[Side], weight: Floats) -> Floats:
@@ -62,17 +55,22 @@ def mixture(sides: Sequence[Side], weight: Floats) -> Floats:
 
     weight (m,): the probability that each account is of the first kind, to begin with.
     """
-    tight = [side.tightness(weight) for side in sides]  # as those are who were reported, whoever joins
     for _ in range(ROUNDS):
         logit = np.zeros(len(weight))
-        for side, value in zip(sides, tight, strict=True):
+        for side in sides:
             queue, bystanders = side.against(weight)
-            logit += np.clip(queue(value) - bystanders, -side.most, side.most)
+            tight = side.grid[0] if len(side.grid) == 1 else max(side.grid, key=_fit(queue, weight))
+            logit += np.clip(queue(tight) - bystanders, -side.most, side.most)
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
         before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
         if np.max(np.abs(before - weight)) < 1e-3:
             break
     return weight
+
+
+def _fit(queue: Callable[[float], Floats], weight: Floats) -> Callable[[float], float]:
+    """Return how well each tightness fits the accounts that are held to be the operator's."""
+    return lambda tight: float(weight @ queue(tight))
 
 
 def work_of(log: Traffic, rows: Ints, candidates: Ints, sent: Ints) -> Work:
