@@ -143,10 +143,13 @@ def _models(scenario: Scenario, work: Work, rng: Generator) -> Ints:
 
 
 def _same_text_same_number(texts: pl.Series, number: Ints) -> Ints:
-    """Give rows of the same text one number, so that what is a function of the text is one."""
+    """Give rows of the same text one number, so that what is a function of the text is one.
+
+    Texts are the same where their hashes are: grouped by themselves, they would be in memory twice.
+    """
     used, place = np.unique(number, return_inverse=True)
-    frame = pl.DataFrame({"t": texts.gather(used), "u": used})
-    return frame.select(pl.col("u").first().over("t")).to_series().to_numpy()[place]
+    _, first, same = np.unique(texts.gather(used).hash().to_numpy(), return_index=True, return_inverse=True)
+    return used[first][same][place]
 
 
 def _created(people: People, account: Ints, seconds: Floats, parts: Sequence[Part], rng: Generator) -> Floats:

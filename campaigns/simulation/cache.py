@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from campaigns.simulation.pack import Floats, Ints
 
@@ -9,6 +10,7 @@ SMALLEST = 1024  # tokens that a prefix must have to be kept
 BLOCK = 128  # tokens that a longer prefix grows by
 TTL = 300.0  # seconds that a prefix is kept after its last use
 MOST_BLOCKS = 64
+AT_ONCE = 1 << 13  # long texts that are cut at a time: all of them would not fit in memory twice
 
 
 def cached_tokens(texts: pl.Series, number: Ints, size: Ints, tenant: Ints, time: Floats) -> Ints:
@@ -21,24 +23,30 @@ def cached_tokens(texts: pl.Series, number: Ints, size: Ints, tenant: Ints, time
     rows = np.flatnonzero(size >= SMALLEST)
     if not len(rows):
         return out
-    distinct, place = np.unique(number[rows], return_inverse=True)
-    long = texts.gather(distinct)
-    chars = long.str.len_chars().to_numpy() / np.maximum(
-        size[rows][np.unique(place, return_index=True)[1]], 1
-    )
+    distinct, first, place = np.unique(number[rows], return_index=True, return_inverse=True)
+    long, tokens = texts.gather(distinct), size[rows][first]
+    chars = long.str.len_chars().to_numpy() / np.maximum(tokens, 1)
     for block in range(MOST_BLOCKS):
         length = SMALLEST + block * BLOCK
         here = np.flatnonzero(size[rows] >= length)
         if not len(here):
             break
-        cut = np.ceil(length * chars).astype(np.int64)
-        key = (
-            pl.DataFrame({"t": long, "cut": cut}).select(pl.col("t").str.slice(0, pl.col("cut"))).to_series()
+        code = _prefixes(long, np.ceil(length * chars).astype(np.int64), np.flatnonzero(tokens >= length))
+        frame = pl.DataFrame(
+            {"key": code[place[here]], "tenant": tenant[rows[here]], "time": time[rows[here]]}
         )
-        code = key.rank("dense").cast(pl.Int64).to_numpy()[place[here]]
-        frame = pl.DataFrame({"key": code, "tenant": tenant[rows[here]], "time": time[rows[here]]})
         since = frame.select(
             (pl.col("time") - pl.col("time").shift(1).over("key", "tenant")).fill_null(np.inf)
         )
         out[rows[here]] = np.where(since.to_series().to_numpy() <= TTL, length, out[rows[here]])
     return out
+
+
+def _prefixes(texts: pl.Series, cut: Ints, which: Ints) -> NDArray[np.uint64]:
+    """Return (n,) hashes of the first `cut` characters of some texts, 0 for the others; a part at a time."""
+    code = np.zeros(texts.len(), np.uint64)
+    for at in range(0, len(which), AT_ONCE):
+        some = which[at : at + AT_ONCE]
+        frame = pl.DataFrame({"text": texts.gather(some), "cut": cut[some]})
+        code[some] = frame.select(pl.col("text").str.slice(0, pl.col("cut")).hash()).to_series().to_numpy()
+    return code

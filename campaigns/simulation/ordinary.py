@@ -1,5 +1,6 @@
 """What ordinary people write: their interests, popular prompts, free text, templates of their own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from campaigns.simulation.people import People
 
 SWITCH = 0.15  # of rows leave the session's interest
 MOST_PIECES = 7
+AT_ONCE = 1 << 20  # texts that are joined at a time: ten million must not be in memory twice
 LONG_TEMPLATE = 0.06  # of own templates carry pages of examples
 
 
@@ -69,19 +71,34 @@ def _compose(
     if not len(changed):
         return pack.texts, number
     lap = rank[changed] // pack.n_free[family[changed]]
-    pieces = [pack.texts.gather(number[changed]).alias("0")]
+    pieces = [number[changed]]
     for i in range(1, MOST_PIECES):
         step = np.where(i == 1, lap + 1, rng.integers(0, 1 << 30, len(changed)))
         piece = pack.free(family[changed], rank[changed] + step)
-        wanted = pl.Series(extra[changed] >= i)
-        text = pack.texts.gather(piece)
-        pieces.append(pl.select(pl.when(wanted).then(text)).to_series().alias(str(i)))
+        pieces.append(np.where(extra[changed] >= i, piece, -1))
     before, after = own_templates(int(template.max()) + 1, template[changed], rng)
-    body = pl.concat_str(*pieces, separator="\n", ignore_nulls=True)
-    made = pl.select(pl.concat_str(before, body, after, ignore_nulls=True)).to_series()
+    made = [
+        _joined(
+            pack,
+            [piece[at : at + AT_ONCE] for piece in pieces],
+            before[at : at + AT_ONCE],
+            after[at : at + AT_ONCE],
+        )
+        for at in range(0, len(changed), AT_ONCE)
+    ]
     number = number.copy()
     number[changed] = pack.texts.len() + np.arange(len(changed))
-    return pl.concat([pack.texts, made.alias(pack.texts.name)]), number
+    return pl.concat([pack.texts, *made]), number
+
+
+def _joined(pack: Pack, pieces: Sequence[Ints], before: pl.Series, after: pl.Series) -> pl.Series:
+    """Write texts: what stands before, the pieces by number in the pack (-1 for none), what stands after."""
+    texts = [
+        pack.texts.gather(pl.Series(piece).replace(-1, None)).alias(str(i)) for i, piece in enumerate(pieces)
+    ]
+    body = pl.concat_str(*texts, separator="\n", ignore_nulls=True)
+    made = pl.select(pl.concat_str(before, body, after, ignore_nulls=True)).to_series()
+    return made.alias(pack.texts.name)
 
 
 def own_templates(n: int, which: Ints, rng: Generator) -> tuple[pl.Series, pl.Series]:
