@@ -101,8 +101,7 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
     free = ~np.isin(np.arange(log.n_accounts), others)
     wide = group
     for _ in range(CHAIN):
-        inside = _anywhere(_found(log, wide, labels))
-        near = free & (np.bincount(log.account[inside], minlength=log.n_accounts) > 0)
+        near = free & (_asked(log, wide, labels) > 0)
         near[wide.members] = True
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
         seen = work_of(log, rows, candidates, log.sent)
@@ -116,8 +115,7 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
         known, wide = len(wide.members), _joined(log, group, candidates, confidence)
         if len(wide.members) == known:
             break
-    part = np.bincount(log.account[_anywhere(_found(log, wide, labels))], minlength=log.n_accounts) / log.sent
-    worth = part[candidates] >= OURS
+    worth = (_asked(log, wide, labels) >= OURS * log.sent)[candidates]
     wide = _joined(log, group, candidates[worth], confidence[worth])
     new = np.setdiff1d(wide.members, group.members)
     if not len(new):
@@ -125,6 +123,11 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
     apart = one_rate(log, group.members, people) + one_rate(log, new, people)
     second_mean = np.log(len(wide.members)) / 2  # what a fitted parameter is worth (Schwarz 1978)
     return wide if one_rate(log, wide.members, people) >= apart - second_mean else group
+
+
+def _asked(log: Traffic, group: Group, labels: dict[str, Ints]) -> Ints:
+    """Return (n_accounts,) the requests of each account in labels that are the group's."""
+    return np.bincount(log.account[_anywhere(_found(log, group, labels))], minlength=log.n_accounts)
 
 
 def _joined(log: Traffic, group: Group, accounts: Ints, confidence: Floats) -> Group:
