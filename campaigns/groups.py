@@ -87,7 +87,7 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
     labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
     seen = np.flatnonzero(~log.held_out[: len(labels)] & (labels >= 0))
     rows = np.bincount(labels[seen], minlength=1)
-    accounts = _accounts(log, labels, seen)
+    accounts = accounts_in(log, labels, seen)
     return [
         (view, label)
         for group in groups
@@ -96,10 +96,10 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
     ]
 
 
-def _accounts(log: Traffic, labels: Ints, rows: Ints) -> Ints:
+def accounts_in(log: Traffic, labels: Ints, rows: Ints) -> Ints:
     """Return how many accounts have one of the rows in each label; labels (n,) int64 by row of the log."""
     pairs = np.unique(labels[rows] * log.n_accounts + log.account[rows])
-    return np.bincount(pairs // log.n_accounts, minlength=1)
+    return np.bincount(pairs // log.n_accounts, minlength=int(labels.max(initial=0)) + 1)
 
 
 def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
@@ -125,7 +125,7 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
         return np.full(len(log.account), -1)
     codes, shares = log.codes("ip")
     seen = np.flatnonzero(~log.held_out & (codes >= 0))
-    shared = np.flatnonzero(_accounts(log, codes, seen) >= settings.min_accounts)
+    shared = np.flatnonzero(accounts_in(log, codes, seen) >= settings.min_accounts)
     place = np.full(len(shares) + 1, -1)  # the last for rows without an address
     place[shared] = np.arange(len(shared))
     address = place[codes]

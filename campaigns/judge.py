@@ -200,11 +200,8 @@ def _campaigns(
     campaigns, home = fold(log, [left[i] for i in own], law, topics)
     strongest = [strongest[own[home.index(c)]] for c in range(len(campaigns))]
     campaigns = settled(log, campaigns)
-    members = [campaign.members for campaign in campaigns]
-    wide = [
-        widened(log, campaign, law, labels, np.concatenate([NOBODY, *members[:i], *members[i + 1 :]]))
-        for i, campaign in enumerate(campaigns)
-    ]
+    members = np.concatenate([NOBODY, *(campaign.members for campaign in campaigns)])
+    wide = [widened(log, campaign, law, labels, members) for campaign in campaigns]
     return dict(zip(strongest, settled(log, wide), strict=True))
 
 

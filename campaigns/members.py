@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.evidence.evenness import one_rate
-from campaigns.groups import Group
+from campaigns.groups import Group, accounts_in
 from campaigns.laws import Floats, Ints
 from campaigns.mixture import Side, by_hours, by_rate, by_share, by_topics, mixture, work_of
 from campaigns.people import People
@@ -86,19 +86,19 @@ def grown(
     return _listed(group)
 
 
-def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints], others: Ints) -> Group:
+def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints], members: Ints) -> Group:
     """Let join whoever asks some of what a campaign without a mark asks, and does all else as its members do.
 
     A benchmark in shards, or a harvest of which each account has a few families, has no label that all its
     accounts work on, only a chain of them. An account with a request in one is weighed by everything that it
     sent: hours, rate and topics. Once all have joined, a good part of what each sent must be in the labels of
     the campaign, since some customers' jobs run flat, at any rate; and together they must be of the members'
-    rate, or they are another operator's and nobody joins. others (k,): members of other campaigns, who do not
-    join. labels as for `grown`.
+    rate, or they are another operator's and nobody joins. members (k,): of any campaign, who join no other.
+    labels as for `grown`.
     """
     if not len(group.members) or _mark(_found(log, group, labels), group.member_rows(log)):
         return group
-    free = ~np.isin(np.arange(log.n_accounts), others)
+    free = ~np.isin(np.arange(log.n_accounts), members)
     wide = group
     for _ in range(CHAIN):
         near = free & (_asked(log, wide, labels) > 0)
@@ -178,8 +178,7 @@ def _theirs(log: Traffic, group: Group, label: Ints) -> NDArray[np.bool_]:
     own = np.isin(log.account, group.members) & (label >= 0)
     size = np.maximum(np.bincount(label[label >= 0], minlength=n), 1)
     theirs = np.bincount(label[own], minlength=n)
-    pairs = np.unique(label[own] * log.n_accounts + log.account[own])
-    accounts = np.bincount(pairs // log.n_accounts, minlength=n)
+    accounts = accounts_in(log, label, np.flatnonzero(own))
     enough = (theirs >= OURS_ROWS) & (accounts >= max(OURS_ACCOUNTS * len(group.members), 2))
     main = (theirs >= OURS * own.sum()) & (theirs >= OURS_IN_MAIN * size)
     mine: NDArray[np.bool_] = (label >= 0) & (enough & ((theirs >= OURS * size) | main))[label]

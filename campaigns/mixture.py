@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import betaln
 
 from campaigns.aspects import hour_shares, lives, smooth, while_alive
-from campaigns.laws import Cells, Floats, Ints, dirichlet_multinomial
+from campaigns.laws import Cells, Floats, Ints, cells, dirichlet_multinomial
 from campaigns.people import People, truncated_gamma_poisson
 from campaigns.traffic import Traffic
 
@@ -84,7 +84,7 @@ def work_of(log: Traffic, rows: Ints, candidates: Ints, sent: Ints) -> Work:
         inside=np.bincount(account, minlength=m).astype(float),
         everything=sent[candidates].astype(float),
         exposure=log.exposure[candidates],
-        cells=_cells(account, hour, log.n_slots, m),
+        cells=cells(account, hour, np.ones(len(rows), dtype=bool), m, log.n_slots),
         days=lives(log, rows, candidates),
     )
 
@@ -121,7 +121,7 @@ def by_rate(work: Work, people: People, *, template: bool) -> Against:
 def by_topics(topics: Ints, work: Work, people: People) -> Against:
     """Tell by topics, (n,) int64 by row of the log: one mix for all, or one's own."""
     topic, n = topics[work.rows], len(people.topics)
-    asked = _cells(work.account, topic, n, len(work.inside))
+    asked = cells(work.account, topic, np.ones(len(topic), dtype=bool), len(work.inside), n)
     wide = smooth(np.bincount(topic, minlength=n).astype(float), people.topics, 50.0)
     bystanders = dirichlet_multinomial(asked, wide[asked.bin], [people.tasks / 2])[0]
 
@@ -135,13 +135,6 @@ def by_topics(topics: Ints, work: Work, people: People) -> Against:
 
 def _at(data: Cells, base: Floats, concentration: float) -> Floats:
     return dirichlet_multinomial(data, base, [concentration])[0]
-
-
-def _cells(account: Ints, hour: Ints, n_slots: int, m: int) -> Cells:
-    keys, counts = np.unique(account * n_slots + hour, return_counts=True)
-    totals = np.bincount(account, minlength=m).astype(float)
-    none = np.zeros(len(keys))
-    return Cells(keys // n_slots, keys % n_slots, none, counts.astype(float), np.zeros(m), totals)
 
 
 def _share(inside: Floats, everything: Floats, weight: Floats, concentration: float) -> Floats:

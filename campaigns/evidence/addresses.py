@@ -1,10 +1,8 @@
 """Where accounts come from: people have addresses of their own, a pool is drawn on by everyone."""
 
-import numpy as np
-
 from campaigns.aspects import aspect, log_ratio, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
-from campaigns.groups import Group
+from campaigns.groups import Group, accounts_in
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -25,8 +23,7 @@ def shared_addresses(log: Traffic, group: Group, people: People) -> Finding:
     view = aspect(log, group.rows, member, codes, wide)
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.ADDRESSES, "no addresses in one of the halves")
-    pairs = np.unique(codes[rows] * log.n_accounts + log.account[rows])
-    users = np.bincount(pairs // log.n_accounts)
+    users = accounts_in(log, codes, rows)
     shared = float(users[users > 0].mean())
     ratio = log_ratio(view, people.addresses)
     return Finding(
