@@ -59,7 +59,9 @@ def assemble(
     start: datetime, seed: int, rng: Generator,
 ) -> Simulated:  # fmt: skip
     """Sort ordinary rows (who, seconds, wording) and work by time and write columns, truth, bans, labels."""
-    texts = pl.concat([wording.texts.alias("prompt"), *[p.work.text.alias("prompt") for p in parts]])
+    texts = pl.concat(
+        [wording.texts.alias("prompt"), *[p.work.text.alias("prompt") for p in parts]], rechunk=True
+    )  # in one piece, rows share its texts, in several each has a copy
     rows = _rows(who, time, wording, parts, texts, rng)
     ids = identities(len(people), seed, "a").gather(rng.permutation(len(people)))
     micro = int(start.timestamp() * 1e6)
