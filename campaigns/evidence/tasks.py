@@ -10,12 +10,17 @@ from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
+TEMPER = 0.5  # what a topic tells, of what it would if topics were what accounts want
+
 
 def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Finding:
     """Weigh the topics of the members' held-out rows: the crowd's mix against each one's own.
 
     topics (n,) int64 by row of the log. Statistic and null as for the hours, over topics in place of slots.
     Effect: the number of topics the group really uses, exp(entropy): one template alone says nothing here.
+
+    The log ratio counts by half (a tempered likelihood, Gruenwald and van Ommen 2017): topics are only as good
+    as the encoder, and what a crowd asks in a language that it cannot read falls to topics at random.
     """
     member = group.members
     rows = group.member_rows(log)
@@ -24,7 +29,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
         return not_tested(Signal.TASKS, "no rows in one of the halves")
     shares = np.bincount(topics[rows]) / len(rows)
     breadth = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
-    tight, ratio = tightness(view), log_ratio(view, people.tasks)
+    tight, ratio = tightness(view), TEMPER * log_ratio(view, people.tasks)
     return Finding(
         Signal.TASKS,
         Status.TESTED,
