@@ -15,7 +15,7 @@ pytest.importorskip("benchmarks.detection", reason="benchmarks lie beside the te
 
 from benchmarks.detection.calibration import summary
 from benchmarks.detection.jobs import apart
-from benchmarks.detection.logs import grid, planned
+from benchmarks.detection.logs import grid, planned, published
 from benchmarks.detection.rivals.blocks import densest
 from benchmarks.detection.rivals.coposting import coposting_groups
 from benchmarks.detection.rivals.cosine import cosine_groups
@@ -103,6 +103,14 @@ def test_the_plan_plays_every_scenario_of_its_split_and_no_other():
         beside = {d.name for log in plan if log.kind == "campaigns" for d in log.decoys}
         assert beside == {n for n, s in DECOYS.items() if s.split == split}
     assert len(grid("fixed_preamble", "tuning", 2)) == 40
+
+
+def test_days_of_the_public_record_have_its_sizes_and_an_ordinary_crowd():
+    requests = {log.strength: log.campaigns[0].accounts * log.campaigns[0].per_day for log in published()}
+    assert requests["25000 x 12.6 a day"] == 315_000  # 28.8 million in a quarter
+    assert max(requests.values()) == pytest.approx(3e6, rel=0.001)
+    assert all(log.settings.days == 1 and len(log.campaigns) == 1 for log in published())
+    assert min(log.settings.accounts for log in published()) == 20_000
 
 
 def test_the_interval_of_nine_in_ten_is_wilsons():

@@ -1,4 +1,4 @@
-"""Score detection on simulated logs: python -m benchmarks.detection [--quick | --grid NAME | --protocol]."""
+"""Score detection on simulated logs: python -m benchmarks.detection [--quick | --grid NAME | --record]."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.detection import tables, windows_protocol
 from benchmarks.detection.jobs import apart, share_cores
-from benchmarks.detection.logs import Log, grid, planned
+from benchmarks.detection.logs import Log, grid, planned, published
 from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.score import ABLATED, OURS, TEXT_ONLY, first_seen, run_log, save
 from benchmarks.detection.summary import Record, summary
@@ -57,6 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--grid", metavar="NAME", help="a campaign by accounts and requests: the smallest found"
     )
+    parser.add_argument("--record", action="store_true", help="a day of each published campaign, in its size")
     parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
     parser.add_argument(
         "--protocol", action="store_true", help="only windows without accounts, beside MMD's test"
@@ -78,6 +79,8 @@ def logs(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
     """Score the methods on the logs of the plan and return the tables."""
     if call.grid:
         plan = grid(call.grid, call.split, call.seeds or 10)
+    elif call.record:
+        plan = published()
     else:
         nulls = (1 if call.quick else 2) if call.nulls is None else call.nulls
         plan = planned(call.split, call.quick, call.seeds or 1, nulls)

@@ -16,6 +16,14 @@ from campaigns.simulation.simulate import SimulationSettings
 STRENGTHS = {"weak": (0.5, 0.5), "declared": (1.0, 1.0), "strong": (1.5, 2.0)}
 AS_DECLARED = (1.0, 1.0)  # a null log, the realistic log
 LOOKALIKES = 4  # a log
+# Sizes that were published, accounts and requests an account and day, each as one kind of campaign.
+PUBLISHED = {
+    "rubric_grading": (5_380, 5.6),
+    "diverse_harvest": (1_500, 13.0),
+    "reasoning_suffix": (25_000, 12.6),
+    "trace_cleaning": (273, 1_100.0),
+    "fixed_preamble": (3_500, 857.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,4 +102,16 @@ def grid(name: str, split: str, seeds: int) -> list[Log]:
                 log = _log("campaigns", "declared", settings, (), names(split, campaigns=False)[:2])
                 size = f"{accounts} x {rate:g} a day"
                 logs.append(replace(log, name=f"{log.name}-{size}", strength=size, campaigns=(campaign,)))
+    return logs
+
+
+def published() -> list[Log]:
+    """List a day of each campaign of the public record, in its size, among 20,000 ordinary accounts."""
+    innocent = names("tuning", campaigns=False)[:LOOKALIKES]
+    logs = []
+    for seed, (name, (accounts, rate)) in enumerate(PUBLISHED.items()):
+        settings = replace(PRESETS["realistic"], days=1, seed=30_000 + seed)
+        size = f"{accounts} x {rate:g} a day"
+        campaign = replace(SCENARIOS[name], accounts=accounts, per_day=rate)
+        logs.append(replace(_log("campaigns", size, settings, (), innocent), campaigns=(campaign,)))
     return logs
