@@ -1,7 +1,7 @@
 """Volumes under a cap: a quota makes those who reach it even, and leaves the others as they are."""
 
-from collections.abc import Iterator
 from functools import cache
+from itertools import product
 
 import numpy as np
 from scipy.special import gammaln
@@ -59,20 +59,12 @@ def _best(seen: Reading, shapes: list[float]) -> float:
     """Return the log-likelihood of people under a quota, and a few bystanders, at the best of their laws."""
     loose = seen.log_likelihood(seen.mean, LOOSE)
     best = -np.inf
-    for rates, weights in _laws(seen.mean, shapes):
-        capped = _log_likelihood(seen, rates, weights)
-        mixed = (with_bystanders(capped, loose, share) for share in BYSTANDERS)
-        best = max(best, *(float(each.sum()) for each in (capped, *mixed)))
+    for shape, share in product(shapes, AT_CAP):
+        rates, weights = _capped(shape, share)
+        capped = _log_likelihood(seen, np.outer(CAPS * seen.mean, rates), weights)
+        mixed = (with_bystanders(capped, loose, other) for other in BYSTANDERS)
+        best = max(best, *(float(each.sum(axis=-1).max()) for each in (capped, *mixed)))
     return best
-
-
-def _laws(mean: float, shapes: list[float]) -> Iterator[tuple[Floats, Floats]]:
-    """Yield rates (r,) and weights (r,) of people below a cap and at it."""
-    for shape in shapes:
-        for share in AT_CAP:
-            rates, weights = _capped(shape, share)
-            for cap in CAPS * mean:
-                yield rates * cap, weights
 
 
 @cache
@@ -84,9 +76,9 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
 
 
 def _log_likelihood(seen: Reading, rates: Floats, weights: Floats) -> Floats:
-    """Return (m,) log-probabilities of counts, Poisson at a rate drawn by the weights."""
-    expected = np.outer(seen.exposure, rates) + 1e-12
+    """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,)."""
+    expected = rates[:, None, :] * seen.exposure[:, None] + 1e-12
     each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
-    top = each.max(axis=1, keepdims=True)
-    drawn: Floats = top[:, 0] + np.log(np.exp(each - top) @ weights)
+    top = each.max(axis=-1)
+    drawn: Floats = top + np.log(np.exp(each - top[..., None]) @ weights)
     return drawn - np.log(-np.expm1(-expected) @ weights) if seen.counted else drawn
