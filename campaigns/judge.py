@@ -118,11 +118,11 @@ def judge(
     first = _campaigns(log, groups, passing, law, topics, network)
     listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
-    kinds = capabilities(texts)[log.rows["text"].to_numpy()]
+    asks = capabilities(texts)[log.rows["text"].to_numpy()]
     cases = []
     for i in listed:
         group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i])
-        aim, asked = capability(log, group, kinds)
+        aim, asked = capability(log, group, asks)
         cases.append(
             Case(
                 group=group,

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness, volumes
@@ -17,7 +18,7 @@ from campaigns.evidence.tasks import shared_tasks
 from campaigns.groups import Group
 from campaigns.people import people
 from campaigns.traffic import traffic
-from campaigns.vocabulary import Direction, Status
+from campaigns.vocabulary import Capability, Direction, Status
 from tests.traffic_planted import plant, rows_at
 
 
@@ -59,6 +60,31 @@ def test_jobs_keep_to_their_minute_of_the_hour_and_a_queue_to_none(minute, direc
     log = traffic(rows.with_columns(timestamp=pl.col("timestamp") + pl.Series(late)), accounts)
     finding = off_the_clock(log, everybody(log))
     assert finding.direction is direction if direction else finding.status is Status.NOT_TESTED
+
+
+def test_an_order_at_the_end_of_a_long_request_is_read():
+    pages = "the quick brown fox. " * 1_000
+    asks = capabilities(pl.Series([pages + "Think aloud before the answer.", pages]))
+    assert asks.sum(axis=1).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "share"),
+    [
+        ("Translate into French: ", Capability.TRANSLATION, 1.0),
+        ("Score from 1 to 5, and solve it again. ", Capability.GRADING, 1.0),
+        ("", Capability.GENERAL, None),
+    ],
+)
+def test_what_a_group_is_after_is_what_its_template_says_even_where_it_is_most_of_the_log(asked, kind, share):
+    log = traffic(*rows_at([(f"a{i % 50}", i // 50, i) for i in range(500)]))
+    texts = [f"{asked if i % 50 < 40 else ''}Solve for the number of apples: x = {i}" for i in range(500)]
+    crew = np.flatnonzero(log.accounts["account_id"].is_in([f"a{i}" for i in range(40)]).to_numpy())
+    group = Group(clusters=(), rows=np.arange(500), candidates=crew, confidence=np.ones(len(crew)))
+    asks = capabilities(pl.Series("text", texts).gather(log.rows["text"]))
+    finding, found = capability(log, group, asks)
+    assert found is kind
+    assert finding.statistic == share
 
 
 def test_a_prompt_that_is_sampled_a_few_times_is_no_question_bank():

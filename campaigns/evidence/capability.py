@@ -4,61 +4,70 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from campaigns.evidence.finding import Finding
 from campaigns.groups import Group
-from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Signal, Status
 
-# First match wins; lower case, Rust regular expressions. Words a template carries, not topics.
+LEAST = 0.25  # of a group's requests, or it is not what the group is after
+READ = 4_000  # characters of a text
+OFTEN = 1.5  # times as often as in the rest of the log
+_LANGUAGES = (
+    "arabic|bengali|chinese|czech|danish|dutch|english|farsi|finnish|french|german|greek|hebrew|hindi|hungarian|"
+    "indonesian|italian|japanese|korean|malay|mandarin|norwegian|persian|polish|portuguese|romanian|russian|"
+    "spanish|swahili|swedish|tamil|thai|turkish|ukrainian|urdu|vietnamese"
+)
+# Lower case, Rust regular expressions: what a request asks the model to do. One may ask for several things.
 RULES: Mapping[Capability, str] = {
-    Capability.GRADING: r"\b(rubric|score the|rate the (response|answer)|grade (the|this)|which (response|answer|output) is better|evaluat(e|ing) the (response|answer|quality)|as a judge|评分|打分)\b",
-    Capability.SAFETY_REWRITE: r"\b(rewrite .{0,40}(neutral|safe|sensitive|harmless)|sensitive (question|topic)|without (refus|political))",
-    Capability.DATA_CLEANING: r"\b(clean(ed)? (up )?(the|this)|remove (duplicate|boilerplate)|normali[sz]e the (text|following)|fix the formatting|reasoning trace|transcript below)\b",
-    Capability.REASONING: r"(step[ -]by[ -]step|chain of thought|show your (reasoning|work)|<think|internal reasoning|reason(ing)? (process|aloud|in detail)|explain your reasoning|一步一步|逐步)",
+    Capability.GRADING: r"\b(rubric|grad(e|es|ing) (the|this|these|each|answers?|responses?)|scor(e|ing) (the|this|each|from|between|it|on|of|\d+)|(you|to) grade|judge (the|this|these|each) (reply|response|answer|output)|reward model|evaluate the candidate|rate (the|this|each) (response|answer|output)|which (response|answer|output) is better|evaluat(e|ing) the (response|answer|quality)|as a judge)\b|评分|打分",
+    Capability.SAFETY_REWRITE: r"\b((rewrite|rephrase|reword|version)\b.{0,60}\b(neutral|safe|sensitive|harmless|acceptable)|(neutral|safe|harmless|sanitised|sanitized) (version|wording)|sensitive (question|topic|subject)|without (refus|political))",
+    Capability.DATA_CLEANING: r"\b(clean(ed)? (up )?(the|this|these|trace|text|data)|false starts|remove (the )?(duplicat|boilerplate|repetition)|normali[sz]e (the|this)|fix (the )?formatting|(raw|reasoning) trace|(this|the) transcript)\b",
+    Capability.REASONING: r"step[ -]by[ -]step|one (numbered )?step at a time|every step of|chain of (thought|reasoning)|show your (reasoning|work)|<think|\b(your|internal|inner|hidden|private) (thinking|thoughts?|reasoning|deliberations?|considerations)\b|reason(ing)? (process|aloud|in (full )?detail)|think (aloud|out loud)|explain your reasoning|一步一步|逐步",
     Capability.AGENTIC: r"\b(tool[ _]call|function call|api call|call the (function|tool|api)|available tools|agent\b.{0,40}\b(task|plan)|you have access to|browser|json schema)",
     Capability.CODING: r"(\bdef [a-z_]+\(|```|\bpython\b|\bjavascript\b|\bfunction\b|\bclass [a-z]+|\bsql\b|unit tests?|\bc\+\+|\bcompile|#include|\bbug\b|refactor)",
-    Capability.TRANSLATION: r"(\btranslat(e|ion|ing)\b|翻译|翻譯)",
-    Capability.SYNTHETIC_DATA: r"\b(generate (a |an |\d+ |new |diverse )*(instruction|question|example|task|sample|dataset|prompt)s?|come up with (a |an |\d+ )*(task|question|instruction)|synthetic)",
+    Capability.TRANSLATION: rf"\b(translat(e|ion|ing)|(in|into|from) (natural |plain |fluent )?({_LANGUAGES})|({_LANGUAGES}) version)\b|翻译|翻譯",
+    Capability.SYNTHETIC_DATA: r"\b(generate (a |an |\d+ |new |diverse )*(instruction|question|example|task|sample|dataset|prompt)s?|come up with (a |an |\d+ )*(task|question|instruction)|(new|given|harder) prompt|synthetic)",
     Capability.MATHEMATICS: r"(\bhow many\b|\bsolve\b|\bequation|\bcalculate\b|\bprove\b|\\frac|\btheorem\b|\bintegral\b)",
     Capability.QUESTION_ANSWERING: r"\?|？|^(who|what|when|where|which|why|how)\b",
 }
 
 
-def capabilities(texts: pl.Series) -> Ints:
-    """Return (n,) int64 the place in `Capability` of each text, by the first rule that matches it."""
-    kinds = list(Capability)
-    lower = texts.str.slice(0, 4_000).str.to_lowercase()
-    label = pl.lit(kinds.index(Capability.GENERAL))
-    for kind, rule in reversed(list(RULES.items())):
-        label = pl.when(pl.col("text").str.contains(rule)).then(kinds.index(kind)).otherwise(label)
-    return lower.alias("text").to_frame().select(label.alias("kind"))["kind"].to_numpy().astype(np.int64)
+def capabilities(texts: pl.Series) -> NDArray[np.bool_]:
+    """Return (n, k) whether each text asks for each of the k capabilities in `RULES`; for none: general.
+
+    Of a long text its beginning and its end are read: that is where instructions stand.
+    """
+    ends = texts.str.head(READ // 2) + "\n" + texts.str.tail(READ // 2)
+    short = texts.str.len_chars() <= READ
+    lower = pl.select(pl.when(short).then(texts).otherwise(ends).str.to_lowercase().alias("text"))
+    asks = lower.select(pl.col("text").str.contains(rule).alias(kind) for kind, rule in RULES.items())
+    return asks.to_numpy()
 
 
-def capability(log: Traffic, group: Group, kinds: Ints) -> tuple[Finding, Capability]:
-    """Find the capability that the group asks for most above the log's own rate; kinds (n,) by row."""
+def capability(log: Traffic, group: Group, asks: NDArray[np.bool_]) -> tuple[Finding, Capability]:
+    """Find what the group asks for most above the rest of the log: what its template says, if it has one.
+
+    asks (n, k) by row of the log, as `capabilities` says of its text.
+    """
     rows = group.member_rows(log)
-    inside = np.bincount(kinds[rows], minlength=len(Capability)) / max(len(rows), 1)
-    base = (np.bincount(kinds, minlength=len(Capability)) + 1) / (len(kinds) + len(Capability))
-    excess = inside * np.log(np.maximum(inside, 1e-12) / base)
+    theirs = asks[rows].sum(axis=0)
+    inside = theirs / max(len(rows), 1)
+    base = (asks.sum(axis=0) - theirs + 1) / (len(asks) - len(rows) + 2)
+    often = (inside >= LEAST) & (inside >= OFTEN * base)
+    excess = np.where(often, inside * np.log(np.maximum(inside, LEAST) / base), 0.0)
     best = int(np.argmax(excess))
-    kind = list(Capability)[best]
-    sentence = (
-        f"{inside[best]:.0%} of the group's requests look like {kind.replace('_', ' ')}, by their words; "
-        f"{base[best]:.0%} in the whole log."
-    )
-    return (
-        Finding(
-            Signal.CAPABILITY,
-            Status.TESTED,
-            None,
-            float(inside[best]),
-            float(inside[best] / base[best]),
-            None,
-            None,
-            len(rows),
-            sentence,
-        ),
-        kind,
-    )
+    if not often.any():
+        kind, share, times = Capability.GENERAL, None, None
+        sentence = (
+            "By its words the group asks for nothing in particular more often than the rest of the log."
+        )
+    else:
+        kind, share, times = list(RULES)[best], float(inside[best]), float(inside[best] / base[best])
+        sentence = (
+            f"{share:.0%} of the group's requests ask for {kind.replace('_', ' ')}, by their words; "
+            f"{base[best]:.0%} in the rest of the log."
+        )
+    aim = Finding(Signal.CAPABILITY, Status.TESTED, None, share, times, None, None, len(rows), sentence)
+    return aim, kind
