@@ -142,12 +142,16 @@ def log_ratio(view: Aspect, people: float) -> float:
     ratio to each of those is taken and the least returned, so its expectation under any of them is at most
     one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
     cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
+    Either may have a few bystanders: in a crowd of thousands that would else speak for a queue.
     """
     queue = dirichlet_multinomial(view.data, view.crowd, OPERATOR)
     bystander = dirichlet_multinomial(view.data, view.log_wide, [LOOSE])
     queue_says = np.concatenate([with_bystanders(queue, bystander, share) for share in BYSTANDERS])
     bounded = [c for c in PEOPLE if c <= people] or PEOPLE[:1]
-    people_say = (dirichlet_multinomial(view.data, base, bounded) for base in (view.crowd, view.log_wide))
+    people_say = []
+    for base in (view.crowd, view.log_wide):
+        plain = dirichlet_multinomial(view.data, base, bounded)
+        people_say += [plain, *(with_bystanders(plain, bystander, share) for share in BYSTANDERS)]
     ratios = [np.minimum(queue_says - innocent[:, None], MOST_EACH).sum(axis=-1) for innocent in people_say]
     return float(log_mean_exp(np.concatenate(ratios)).min())
 

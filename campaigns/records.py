@@ -102,7 +102,7 @@ def _campaign(
         "rank": rank,
         "reported": case.reported,
         "decision_reason": case.decision_reason,
-        "title": f"{n_accounts} accounts: {aim} ({', '.join(words.keywords[:4])})",
+        "title": f"{n_accounts:,} accounts: {aim} ({', '.join(words.keywords[:4])})",
         "window_start": window[0],
         "window_end": window[1],
         "first_seen": rows["timestamp"].min(),

@@ -111,6 +111,8 @@ def test_days_of_the_public_record_have_its_sizes_and_an_ordinary_crowd():
     assert max(requests.values()) == pytest.approx(3e6, rel=0.001)
     assert all(log.settings.days == 1 and len(log.campaigns) == 1 for log in published())
     assert min(log.settings.accounts for log in published()) == 20_000
+    beside = [(d.name, d.accounts == log.campaigns[0].accounts) for log in published() for d in log.decoys]
+    assert sorted(beside) == sorted((n, True) for n, d in DECOYS.items() if d.split == "tuning")
 
 
 def test_the_interval_of_nine_in_ten_is_wilsons():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import dirichlet_multinomial as scipy_law
 
+from campaigns.aspects import Aspect, log_ratio
 from campaigns.discovery import e_bh_q_values
 from campaigns.laws import cells, dirichlet_multinomial
 from campaigns.people import Reading, gamma_poisson, in_between, truncated_gamma_poisson, volume_shape
@@ -82,3 +83,16 @@ def test_e_bh_reports_what_the_definition_reports():
         ranked = np.sort(np.exp(log_e))[::-1]
         ks = [k for k in range(1, 41) if ranked[k - 1] >= 40 / (level * k)]
         assert (q <= level).sum() == max(ks, default=0)
+
+
+def test_a_few_odd_ones_among_thousands_of_people_do_not_speak_for_a_queue():
+    rng = np.random.default_rng(0)
+    m, each, topics = 4_000, 6, 40
+    mixes = rng.dirichlet(np.full(topics, 64 / topics), m)
+    mixes[::50] = np.eye(topics)[rng.integers(0, topics, m // 50)]
+    account = np.repeat(np.arange(m), 2 * each)
+    drawn = np.concatenate([rng.choice(topics, 2 * each, p=mix) for mix in mixes])
+    data = cells(account, drawn, np.tile([True, False], m * each), m, topics)
+    base = np.full(len(data.bin), 1 / topics)
+    assert log_ratio(Aspect(data, base, base), 64.0) < np.log(2)
+    assert log_ratio(Aspect(data, base, base), 4.0) > 100

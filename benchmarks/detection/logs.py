@@ -106,12 +106,16 @@ def grid(name: str, split: str, seeds: int) -> list[Log]:
 
 
 def published() -> list[Log]:
-    """List a day of each campaign of the public record, in its size, among 20,000 ordinary accounts."""
-    innocent = names("tuning", campaigns=False)[:LOOKALIKES]
+    """List a day of each campaign of the public record, in its size, among 20,000 ordinary accounts.
+
+    Each has two look-alikes of as many accounts beside it, so that the five logs have them all.
+    """
+    innocent = [DECOYS[name] for name in names("tuning", campaigns=False)]
     logs = []
-    for seed, (name, (accounts, rate)) in enumerate(PUBLISHED.items()):
-        settings = replace(PRESETS["realistic"], days=1, seed=30_000 + seed)
-        size = f"{accounts} x {rate:g} a day"
+    for i, (name, (accounts, rate)) in enumerate(PUBLISHED.items()):
+        settings = replace(PRESETS["realistic"], days=1, seed=30_000 + i)
+        log = _log("campaigns", f"{accounts} x {rate:g} a day", settings, (), ())
         campaign = replace(SCENARIOS[name], accounts=accounts, per_day=rate)
-        logs.append(replace(_log("campaigns", size, settings, (), innocent), campaigns=(campaign,)))
+        beside = tuple(replace(decoy, accounts=accounts) for decoy in innocent[2 * i : 2 * i + 2])
+        logs.append(replace(log, campaigns=(campaign,), decoys=beside))
     return logs

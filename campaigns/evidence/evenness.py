@@ -74,7 +74,7 @@ def evenness(seen: Volumes) -> Finding:
         f"people's volumes: negative binomial, shape at most {seen.bounds[0]:.1f}",
         log_e_value(ratio),
         len(counts),
-        f"The {len(counts)} accounts sent {counts.mean():.1f} sampled rows each on average, with a variance "
+        f"{len(counts):,} accounts sent {counts.mean():.1f} sampled rows each on average, with a variance "
         f"of {dispersion:.1f} times the mean; accounts of one rate give 1, ordinary users many times that.",
         ratio,
     )

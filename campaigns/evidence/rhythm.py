@@ -47,7 +47,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
         + (
             "its own history says little about when an account writes, as with accounts fed from one queue."
-            if tight > people.rhythm
+            if ratio > 0
             else "accounts keep sessions and hours of their own, as people do."
         ),
         ratio,

@@ -42,7 +42,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
         f"The group spreads over about {breadth:.1f} topics, and "
         + (
             "every account draws on the same mix of them."
-            if tight > people.tasks
+            if ratio > 0
             else "accounts have mixes of their own."
         ),
         ratio,
