@@ -12,6 +12,7 @@ from campaigns.laws import (
     cells,
     dirichlet_multinomial,
     log_mean_exp,
+    perhaps_with_bystanders,
     with_bystanders,
 )
 from campaigns.traffic import Traffic
@@ -151,7 +152,7 @@ def log_ratio(view: Aspect, people: float) -> float:
     people_say = []
     for base in (view.crowd, view.log_wide):
         plain = dirichlet_multinomial(view.data, base, bounded)
-        people_say += [plain, *(with_bystanders(plain, bystander, share) for share in BYSTANDERS)]
+        people_say += perhaps_with_bystanders(plain, bystander)
     ratios = [np.minimum(queue_says - innocent[:, None], MOST_EACH).sum(axis=-1) for innocent in people_say]
     return float(log_mean_exp(np.concatenate(ratios)).min())
 

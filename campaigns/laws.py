@@ -83,6 +83,11 @@ def with_bystanders(queue: Floats, loose: Floats, share: float) -> Floats:
     return mixed
 
 
+def perhaps_with_bystanders(people: Floats, loose: Floats) -> list[Floats]:
+    """Return log-likelihoods of innocent accounts all of one law, and with each share of bystanders."""
+    return [people, *(with_bystanders(people, loose, share) for share in BYSTANDERS)]
+
+
 def log_mean_exp(values: Floats) -> Floats:
     """Return log(mean(exp(values))) over the last axis, without overflow."""
     top = values.max(axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value
 from campaigns.groups import Group
-from campaigns.laws import BYSTANDERS, Floats, Ints, log_mean_exp, with_bystanders
+from campaigns.laws import BYSTANDERS, Floats, Ints, log_mean_exp, perhaps_with_bystanders, with_bystanders
 from campaigns.people import People, Reading, in_between
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -46,8 +46,8 @@ class Volumes:
         innocent = -np.inf
         for reading, loose, bound in zip(self.readings, self.loose, self.bounds, strict=True):
             people = _by_shape(reading, people_shapes(bound))
-            mixed = (with_bystanders(people, loose, share) for share in BYSTANDERS)
-            innocent = max(innocent, *(float(_best(each).max()) for each in (people, *mixed)))
+            laws = perhaps_with_bystanders(people, loose)
+            innocent = max(innocent, *(float(_best(each).max()) for each in laws))
         return self.one_rate - innocent
 
 

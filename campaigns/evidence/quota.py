@@ -9,7 +9,7 @@ from scipy.stats import gamma
 
 from campaigns.evidence.evenness import LOOSE, Volumes, people_shapes
 from campaigns.evidence.finding import Finding, log_e_value
-from campaigns.laws import BYSTANDERS, Floats, with_bystanders
+from campaigns.laws import Floats, perhaps_with_bystanders
 from campaigns.people import Reading
 from campaigns.vocabulary import Signal, Status
 
@@ -62,8 +62,8 @@ def _best(seen: Reading, shapes: list[float]) -> float:
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
         capped = _log_likelihood(seen, np.outer(CAPS * seen.mean, rates), weights)
-        mixed = (with_bystanders(capped, loose, other) for other in BYSTANDERS)
-        best = max(best, *(float(each.sum(axis=-1).max()) for each in (capped, *mixed)))
+        laws = perhaps_with_bystanders(capped, loose)
+        best = max(best, *(float(each.sum(axis=-1).max()) for each in laws))
     return best
 
 
