@@ -119,10 +119,11 @@ def judge(
     listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
+    everybody = asks.sum(axis=0)
     cases = []
     for i in listed:
         group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i])
-        aim, asked = capability(log, group, asks)
+        aim, asked = capability(log, group, asks, everybody)
         cases.append(
             Case(
                 group=group,

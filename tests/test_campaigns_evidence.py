@@ -82,7 +82,7 @@ def test_what_a_group_is_after_is_what_its_template_says_even_where_it_is_most_o
     crew = np.flatnonzero(log.accounts["account_id"].is_in([f"a{i}" for i in range(40)]).to_numpy())
     group = Group(clusters=(), rows=np.arange(500), candidates=crew, confidence=np.ones(len(crew)))
     asks = capabilities(pl.Series("text", texts).gather(log.rows["text"]))
-    finding, found = capability(log, group, asks)
+    finding, found = capability(log, group, asks, asks.sum(axis=0))
     assert found is kind
     assert finding.statistic == share
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from campaigns.evidence.finding import Finding
 from campaigns.groups import Group
+from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Signal, Status
 
@@ -46,15 +47,17 @@ def capabilities(texts: pl.Series) -> NDArray[np.bool_]:
     return asks.to_numpy()
 
 
-def capability(log: Traffic, group: Group, asks: NDArray[np.bool_]) -> tuple[Finding, Capability]:
+def capability(
+    log: Traffic, group: Group, asks: NDArray[np.bool_], everybody: Ints
+) -> tuple[Finding, Capability]:
     """Find what the group asks for most above the rest of the log: what its template says, if it has one.
 
-    asks (n, k) by row of the log, as `capabilities` says of its text.
+    asks (n, k) by row of the log, as `capabilities` says of its text; everybody (k,) rows of the log by each.
     """
     rows = group.member_rows(log)
     theirs = asks[rows].sum(axis=0)
     inside = theirs / max(len(rows), 1)
-    base = (asks.sum(axis=0) - theirs + 1) / (len(asks) - len(rows) + 2)
+    base = (everybody - theirs + 1) / (len(asks) - len(rows) + 2)
     often = (inside >= LEAST) & (inside >= OFTEN * base)
     excess = np.where(often, inside * np.log(np.maximum(inside, LEAST) / base), 0.0)
     best = int(np.argmax(excess))
