@@ -88,11 +88,12 @@ class OthersHours(NamedTuple):
     """What the rows of all other members say of each cell's hour slot, (c,) expected shares each.
 
     profile: the product of their days and hours; bursts: half of that and half the slots themselves, in which
-    bursts show.
+    bursts show. days (m, days): the days alone, by account.
     """
 
     profile: Floats
     bursts: Floats
+    days: Floats
 
 
 def hours_of_others(
@@ -109,11 +110,10 @@ def hours_of_others(
     by_hour = _of_others(whose, hour, len(members), 24)
     alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])
     by_day *= alive * (LIFE / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - LIFE)
-    on_day = by_day[data.account, data.bin // 24]
-    profile = on_day * by_hour[data.account, data.bin % 24]
+    profile = by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
     slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
     exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
-    return OthersHours(profile, (profile + exact) / 2)
+    return OthersHours(profile, (profile + exact) / 2, by_day)
 
 
 def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
@@ -136,14 +136,15 @@ def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
     return shares[data.bin] * np.where(inside, LIFE / alive, 0.0) + (1 - LIFE) * shares[data.bin]
 
 
-def log_ratio(view: Aspect, people: float) -> float:
+def log_ratio(view: Aspect, people: float, others: Floats | None = None) -> float:
     """Return the log-likelihood ratio of "one queue" to "people", on held-out rows given the linking half.
 
     People may be as tight as the concentration `people` and follow either the crowd or the whole log. The
     ratio to each of those is taken and the least returned, so its expectation under any of them is at most
     one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
     cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
-    Either may have a few bystanders: in a crowd of thousands that would else speak for a queue.
+    Either may have a few bystanders: in a crowd of thousands that would else speak for a queue. others
+    (g, m): log-likelihoods of the accounts under further laws that innocents may follow.
     """
     queue = dirichlet_multinomial(view.data, view.crowd, OPERATOR)
     bystander = dirichlet_multinomial(view.data, view.log_wide, [LOOSE])
@@ -153,6 +154,8 @@ def log_ratio(view: Aspect, people: float) -> float:
     for base in (view.crowd, view.log_wide):
         plain = dirichlet_multinomial(view.data, base, bounded)
         people_say += perhaps_with_bystanders(plain, bystander)
+    if others is not None:
+        people_say += perhaps_with_bystanders(others, bystander)
     ratios = [np.minimum(queue_says - innocent[:, None], MOST_EACH).sum(axis=-1) for innocent in people_say]
     return float(log_mean_exp(np.concatenate(ratios)).min())
 

@@ -17,7 +17,7 @@ from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.concentration import concentration
 from campaigns.evidence.constant_total import constant_total
-from campaigns.evidence.evenness import evenness, volumes
+from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding, not_tested
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
@@ -36,6 +36,7 @@ from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
+from campaigns.volumes import Volumes, volumes
 
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
@@ -100,13 +101,15 @@ def judge(
     logger.info("judging %d groups", len(groups))
     known = repeated(log)
 
-    def look(group: Group) -> Looked:
-        findings = evidence(log, group, law, topics, known, settings.ignore)
+    def look(group: Group, sent: Volumes) -> Looked:
+        findings = evidence(log, group, sent, law, topics, known, settings.ignore)
         return Looked(findings, _explanations(log, group, findings))
 
-    looked = {
-        i: look(group) for i, group in enumerate(groups) if _promising(log, group, law, settings.ignore)
-    }
+    looked = {}
+    for i, group in enumerate(groups):
+        sent = volumes(log, group, law)
+        if _promising(log, group, sent, settings.ignore):
+            looked[i] = look(group, sent)
     log_e = np.array([looked[i].log_e if i in looked else 0.0 for i in range(len(groups))])
     q_values = e_bh_q_values(log_e)
     sizes = np.array([len(group.members) for group in groups])
@@ -122,7 +125,7 @@ def judge(
     everybody = asks.sum(axis=0)
     cases = []
     for i in listed:
-        group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i])
+        group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i], volumes(log, groups[i], law))
         aim, asked = capability(log, group, asks, everybody)
         cases.append(
             Case(
@@ -161,9 +164,9 @@ def candidates(
     return _distinct(log, groups), law, network
 
 
-def _promising(log: Traffic, group: Group, law: People, ignore: Collection[Signal]) -> bool:
+def _promising(log: Traffic, group: Group, sent: Volumes, ignore: Collection[Signal]) -> bool:
     """Return whether anything can remain of a group; of most nothing does, and one signal or two say so."""
-    found = [evenness(volumes(log, group, law)), constant_total(log, group)]
+    found = [evenness(sent), constant_total(log, group)]
     return at_most(_but(ignore, found)) > 0
 
 
@@ -243,10 +246,15 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
 
 
 def evidence(
-    log: Traffic, group: Group, law: People, topics: Ints, known: Repeats, ignore: Collection[Signal] = ()
+    log: Traffic,
+    group: Group,
+    sent: Volumes,
+    law: People,
+    topics: Ints,
+    known: Repeats,
+    ignore: Collection[Signal] = (),
 ) -> dict[Signal, Finding]:
     """Return what each signal that decides says about a group; known: `repeated(log)`."""
-    sent = volumes(log, group, law)
     found = [
         evenness(sent),
         quota(sent),

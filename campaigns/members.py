@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.evidence.evenness import one_rate
 from campaigns.groups import Group, accounts_in
 from campaigns.laws import Floats, Ints
 from campaigns.mixture import Side, by_hours, by_rate, by_share, by_topics, mixture, work_of
 from campaigns.people import People
 from campaigns.traffic import Traffic
+from campaigns.volumes import one_rate
 
 # How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates.
 QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0

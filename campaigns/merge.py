@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.evidence.evenness import one_rate
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
 from campaigns.traffic import Traffic
+from campaigns.volumes import one_rate
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix

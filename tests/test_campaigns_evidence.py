@@ -7,8 +7,8 @@ import pytest
 from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
-from campaigns.evidence.evenness import evenness, volumes
-from campaigns.evidence.finding import MOST, log_e_value
+from campaigns.evidence.evenness import evenness
+from campaigns.evidence.finding import MOST, RARE, log_e_value
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
@@ -19,7 +19,8 @@ from campaigns.groups import Group
 from campaigns.people import people
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Capability, Direction, Status
-from tests.traffic_planted import plant, rows_at
+from campaigns.volumes import volumes
+from tests.traffic_planted import START, plant, rows_at
 
 
 def everybody(log):
@@ -145,6 +146,25 @@ def test_trainings_and_courses_are_told_from_office_hours(sittings, direction):
 def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():
     log = traffic(*rows_at([(f"a{i % 30}", i % 48, i) for i in range(600)]))
     assert sustained(log, everybody(log)).status is Status.NOT_TESTED
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_programs_keep_no_hours_either_but_days_of_their_own(steady):
+    rng = np.random.default_rng(5)
+    ordinary, _ = plant(2, [("p", 300, "heavy", "people", range(30))])
+    crowd_of = []
+    for i in range(80):
+        days = rng.choice(7, 80, p=None if steady else rng.dirichlet(np.full(7, 1.2)))
+        crowd_of += [(f"a{i:02}", 24 * int(day) + int(rng.integers(24)), 9_000 + i) for day in days]
+    hour = (ordinary["timestamp"] - START).dt.total_hours()
+    events = zip(ordinary["account_id"], hour, ordinary["text"], strict=True)
+    log = traffic(*rows_at([*events, *crowd_of]))
+    crowd = np.flatnonzero(log.accounts["account_id"].str.starts_with("a").to_numpy())
+    rows = np.flatnonzero(np.isin(log.account, crowd))
+    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(80))
+    finding = rhythm(log, group, people(log, np.zeros(len(log.account), dtype=np.int64), 0))
+    assert finding.ratio > RARE
+    assert (finding.log_e > RARE) == steady
 
 
 @pytest.mark.parametrize(("sent", "direction"), [("even", Direction.FOR), ("capped", Direction.AGAINST)])

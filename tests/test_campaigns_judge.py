@@ -8,6 +8,7 @@ from campaigns.judge import JudgeSettings, candidates, evidence, judge
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
+from campaigns.volumes import volumes
 from tests.traffic_planted import plant
 
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
@@ -45,6 +46,13 @@ def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
     assert reported(log, cases) == []
     names = [log.accounts["account_id"].gather(case.group.candidates) for case in cases]
     assert any(name.str.starts_with("class").mean() > 0.8 for name in names)
+
+
+@pytest.mark.parametrize("hours", ["flat", "office"])
+def test_a_tool_under_a_quota_is_not_reported_though_its_hours_are_nobodys_own(hours):
+    log, cases = judged(1, [("tool", 120, "capped", hours, range(200, 203))])
+    assert reported(log, cases) == []
+    assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
 
 
 def test_volumes_more_even_than_a_quota_makes_them_are_reported_whatever_the_hours():
@@ -116,7 +124,7 @@ def test_a_group_that_two_signals_see_through_has_nothing_left_when_all_are_weig
     groups, law, _ = candidates(log, topics, nobody, JudgeSettings(), seed=0)
     known, left, most = repeated(log), [], []
     for group in groups:
-        findings = evidence(log, group, law, topics, known)
+        findings = evidence(log, group, volumes(log, group, law), law, topics, known)
         left.append(min(weighed.log_e for weighed in weigh(findings, None)))
         most.append(at_most({signal: findings[signal] for signal in FEWEST}))
     assert (np.array(left) <= np.array(most)).all()

@@ -23,6 +23,7 @@ from campaigns.explain import OPERATOR
 from campaigns.judge import candidates, evidence
 from campaigns.simulation.simulate import SimulationSettings, simulate
 from campaigns.vocabulary import Signal
+from campaigns.volumes import volumes
 from flows.pipeline import plain, prepare
 from flows.results import read_inputs
 from flows.run import open_run
@@ -70,7 +71,9 @@ def weighed(seed: int, accounts: int, pack: pl.DataFrame | None) -> pl.DataFrame
     found = [
         (str(finding.signal), finding.log_e)
         for group in groups
-        for finding in evidence(inputs.log, group, law, inputs.topics, known).values()
+        for finding in evidence(
+            inputs.log, group, volumes(inputs.log, group, law), law, inputs.topics, known
+        ).values()
         if finding.signal in PROMISING and finding.log_e is not None
     ]
     return pl.DataFrame(found, schema={"signal": pl.String, "log_e": pl.Float64}, orient="row")

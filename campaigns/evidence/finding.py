@@ -7,12 +7,13 @@ import numpy as np
 from campaigns.vocabulary import Direction, Signal, Status
 
 MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
+RARE = np.log(1e3)  # odds against what crowds seldom are: under one quota, or all of them programs
 
 
 class Finding(NamedTuple):
     """One row of campaign_evidence; log_e is None where the signal does not decide, only describes.
 
-    ratio: the log-likelihood ratio that log_e was made of, not cut off, where it is a sum over accounts.
+    ratio: the log-likelihood ratio to people, not cut off, where it is a sum over accounts.
     """
 
     signal: Signal

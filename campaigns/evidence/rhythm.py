@@ -3,8 +3,8 @@
 import numpy as np
 
 from campaigns.aspects import (
+    PEOPLE,
     Aspect,
-    OthersHours,
     aspect,
     hours_of_others,
     lives,
@@ -12,12 +12,14 @@ from campaigns.aspects import (
     tightness,
     while_alive,
 )
-from campaigns.evidence.finding import Finding, log_e_value, not_tested
+from campaigns.evidence.finding import RARE, Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Cells, Floats, log_mean_exp
+from campaigns.laws import Floats, dirichlet_multinomial, log_mean_exp
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
+
+DAYS = 8.0  # concentration of a program's days: there is more to do on one than on the next
 
 
 def rhythm(log: Traffic, group: Group, people: People) -> Finding:
@@ -27,13 +29,25 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     Null: people of the log's own looseness (Dirichlet-multinomial over the hours of the window, updated by
     the account's linking half), around the crowd's hours or the log's. Either is held to fall mostly between
     the account's first and last day in the linking half: that an account is new, or gone, is not a rhythm.
+    One crowd in a thousand may be of programs, which keep no hours either: where these explain it as well, no
+    more than that is said.
     """
-    data, crowds, wide = _hours(log, group, people)
-    if not len(data.held) or not data.n_seen.sum():
+    rows = group.member_rows(log)
+    seen = rows[~log.held_out[rows]]
+    data = aspect(log, group.rows, group.members, log.hour, people.hours).data
+    if not len(data.held) or not len(seen):
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
-    views = [Aspect(data, crowd, wide) for crowd in (crowds.profile, crowds.bursts)]
+    alive = lives(log, seen, group.members)
+    others = hours_of_others(log, seen, group.members, data, alive)
+    wide = while_alive(data, alive, people.hours)
+    views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
-    ratio = float(log_mean_exp(np.array([log_ratio(crowd, people.rhythm) for crowd in views])))
+    ratio = _mean([log_ratio(view, people.rhythm) for view in views])
+    said = ratio
+    if ratio > RARE:
+        programs = _programs(log, group, others.days)
+        more = _mean([log_ratio(view, people.rhythm, programs) for view in views])
+        said = min(ratio, RARE + max(more, 0.0))
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
@@ -42,7 +56,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         tight,
         own,
         f"people's hours: Dirichlet-multinomial, concentration at most {people.rhythm:.0f}",
-        log_e_value(ratio),
+        log_e_value(said),
         int(data.held.sum()),
         f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
         + (
@@ -54,10 +68,17 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     )
 
 
-def _hours(log: Traffic, group: Group, people: People) -> tuple[Cells, OthersHours, Floats]:
-    """Return the members' rows by hour slot, what the others do in each cell, and what the whole log does."""
-    rows = group.member_rows(log)
-    seen = rows[~log.held_out[rows]]
-    data = aspect(log, group.rows, group.members, log.hour, people.hours).data
-    days = lives(log, seen, group.members)
-    return data, hours_of_others(log, seen, group.members, data, days), while_alive(data, days, people.hours)
+def _mean(ratios: list[float]) -> float:
+    """Average likelihood ratios, given and returned as logs."""
+    return float(log_mean_exp(np.array(ratios)))
+
+
+def _programs(log: Traffic, group: Group, others: Floats) -> Floats:
+    """Return (g, m) log-likelihoods of programs: days of their own, and any hour of the day alike.
+
+    others (m, days): the days of the others' rows, which an account's own are around.
+    """
+    n_days = others.shape[1]
+    days = aspect(log, group.rows, group.members, log.hour // 24, np.full(n_days, 1 / n_days)).data
+    loose = [c for c in PEOPLE if c <= DAYS]
+    return dirichlet_multinomial(days, others[days.account, days.bin], loose) - days.n_held * np.log(24)

@@ -1,0 +1,141 @@
+"""Rows an account: one rate for all as from a queue, rates of their own, or rates under a quota."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+
+import numpy as np
+from scipy.special import gammaln
+from scipy.stats import gamma
+
+from campaigns.groups import Group
+from campaigns.laws import BYSTANDERS, Floats, Ints, log_mean_exp, perhaps_with_bystanders, with_bystanders
+from campaigns.people import People, Reading, in_between
+from campaigns.traffic import Traffic
+
+OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
+PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
+LOOSE = 1.0  # shape of the rates of bystanders
+AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
+NODES = 12  # rates below the cap that stand for all
+CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volumes:
+    """The members' rows by sampled share of the account, and by days of life; bounds: how even people are."""
+
+    readings: tuple[Reading, Reading]
+    bounds: tuple[float, float]
+
+    @cached_property
+    def loose(self) -> list[Floats]:
+        """What bystanders do in each reading, (means, m) log-likelihoods: they are as loose as can be."""
+        return [reading.log_likelihood(_means(reading), LOOSE) for reading in self.readings]
+
+    @cached_property
+    def one_rate(self) -> float:
+        """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
+        each = []
+        for reading, loose in zip(self.readings, self.loose, strict=True):
+            queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
+            each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
+        return float(log_mean_exp(np.concatenate(each)) - np.log(2))  # one fitted mean: half a unit and more
+
+    @cached_property
+    def log_ratio(self) -> float:
+        """The log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
+        innocent = -np.inf
+        for reading, loose, bound in zip(self.readings, self.loose, self.bounds, strict=True):
+            people = _by_shape(reading, _people_shapes(bound))
+            laws = perhaps_with_bystanders(people, loose)
+            innocent = max(innocent, *(float(_best(each).max()) for each in laws))
+        return self.one_rate - innocent
+
+    @cached_property
+    def over_quota(self) -> float:
+        """The log-likelihood ratio of one rate to people's rates, cut off by a quota or not."""
+        uncapped = self.log_ratio
+        if uncapped <= 0:  # a quota explains more than none
+            return uncapped
+        innocent = max(
+            _under_quota(reading, _people_shapes(bound))
+            for reading, bound in zip(self.readings, self.bounds, strict=True)
+        )
+        return min(uncapped, self.one_rate - innocent)
+
+
+def volumes(log: Traffic, group: Group, people: People) -> Volumes:
+    """Count the members' rows of a group."""
+    member, rows = group.members, group.member_rows(log)
+    counts = np.bincount(log.places(member)[log.account[rows]], minlength=len(member)).astype(float)
+    exposure = log.exposure[member]
+    whole, lived = Reading(counts, exposure, counted=True), in_between(log, rows, member)
+    lived = lived._replace(exposure=lived.exposure * exposure)
+    return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
+
+
+def one_rate(log: Traffic, accounts: Ints, people: People) -> float:
+    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
+    rows = np.flatnonzero(np.isin(log.account, accounts))
+    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+    return volumes(log, group, people).one_rate
+
+
+def _people_shapes(bound: float) -> list[float]:
+    """Return the gamma shapes that people's volumes may have."""
+    return [shape for shape in PEOPLE_SHAPES if shape <= bound]
+
+
+def _means(seen: Reading) -> Floats:
+    """Return a few means to choose from, (means, 1): truncation biases the plain average."""
+    return (seen.mean * MEANS)[:, None]
+
+
+def _by_shape(seen: Reading, shapes: Sequence[float]) -> Floats:
+    """Return (s, means, m) log-likelihoods; the shapes (s,) are all finite or all infinite."""
+    each = seen.log_likelihood(_means(seen), np.array(shapes)[:, None, None])
+    return each.reshape(len(shapes), len(MEANS), -1)
+
+
+def _best(each: Floats) -> Floats:
+    """Return (s,) log-likelihoods of all accounts at the best mean; each is (s, means, m)."""
+    best: Floats = each.sum(axis=-1).max(axis=-1)
+    return best
+
+
+def _under_quota(seen: Reading, shapes: list[float]) -> float:
+    """Return the log-likelihood of people under a quota, and a few bystanders, at the best of their laws.
+
+    Accounts of the same count and exposure are alike, and looked at once.
+    """
+    mean = seen.mean
+    (counts, exposure), times = np.unique([seen.counts, seen.exposure], axis=1, return_counts=True)
+    seen = seen._replace(counts=counts, exposure=exposure)
+    loose = seen.log_likelihood(mean, LOOSE)
+    best = -np.inf
+    for shape, share in product(shapes, AT_CAP):
+        rates, weights = _capped(shape, share)
+        capped = _capped_poisson(seen, np.outer(CAPS * mean, rates), weights)
+        laws = perhaps_with_bystanders(capped, loose)
+        best = max(best, *(float((each @ times).max()) for each in laws))
+    return best
+
+
+@cache
+def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
+    """Return rates (r,) of people in parts of the cap, the cap itself last, and their weights (r,)."""
+    below = gamma.ppf((np.arange(NODES) + 0.5) / NODES * (1 - share), shape)
+    rates = np.append(below / gamma.ppf(1 - share, shape), 1.0)
+    return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
+
+
+def _capped_poisson(seen: Reading, rates: Floats, weights: Floats) -> Floats:
+    """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,)."""
+    expected = rates[:, None, :] * seen.exposure[:, None] + 1e-12
+    each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
+    top = each.max(axis=-1)
+    drawn: Floats = top + np.log(np.exp(each - top[..., None]) @ weights)
+    return drawn - np.log(-np.expm1(-expected) @ weights) if seen.counted else drawn
