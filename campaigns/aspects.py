@@ -1,4 +1,4 @@
-"""The rows of a group seen along one axis: hours, tasks, addresses; each account against the crowd."""
+"""The rows of a group seen along one axis, hours or tasks; each account against the crowd."""
 
 from typing import NamedTuple
 

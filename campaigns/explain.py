@@ -17,7 +17,7 @@ from campaigns.vocabulary import Direction, Explanation, Signal
 
 HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
 ONGOING = frozenset({Signal.ROUND_CLOCK, Signal.SUSTAINED})  # either rules out a class: averaged
-OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS, Signal.ADDRESSES})
+OPERATOR = frozenset({Signal.EVENNESS, *HOURS, Signal.TASKS})
 DECIDING = (
     *sorted(OPERATOR),
     Signal.QUOTA,
@@ -63,9 +63,7 @@ MODELS: Mapping[Explanation, Model] = {
         "a prompt that went round, or fixed inputs run again",
         frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
     ),
-    Explanation.NETWORK: Model(
-        "ordinary users behind one network or reseller", OPERATOR - {Signal.ADDRESSES}
-    ),
+    Explanation.NETWORK: Model("ordinary users behind one network or reseller", OPERATOR),
     Explanation.ORGANISATION: Model("one organisation with many keys", OPERATOR),
 }
 

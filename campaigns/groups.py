@@ -123,10 +123,11 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
     """
     if not log.has("ip"):
         return np.full(len(log.account), -1)
-    codes, shares = log.codes("ip")
+    codes = log.codes("ip")
     seen = np.flatnonzero(~log.held_out & (codes >= 0))
-    shared = np.flatnonzero(accounts_in(log, codes, seen) >= settings.min_accounts)
-    place = np.full(len(shares) + 1, -1)  # the last for rows without an address
+    users = accounts_in(log, codes, seen)
+    shared = np.flatnonzero(users >= settings.min_accounts)
+    place = np.full(len(users) + 1, -1)  # the last for rows without an address
     place[shared] = np.arange(len(shared))
     address = place[codes]
     seen = np.flatnonzero(~log.held_out & (address >= 0))

@@ -261,7 +261,6 @@ def evidence(
         rhythm(log, group, law),
         constant_total(log, group),
         shared_tasks(log, group, law, topics),
-        shared_addresses(log, group, law),
         repeats(log, group, known),
         question_bank(log, group, known),
         round_clock(log, group),
@@ -287,6 +286,7 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
     read = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), TEXTS_READ)).astype(int)]
     found = [
         spread(log, group),
+        shared_addresses(log, group),
         concentration(log, group),
         template(texts.gather(read).to_list(), len(distinct), len(rows)),
     ]

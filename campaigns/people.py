@@ -18,16 +18,14 @@ MARGIN = 4.0  # how much tighter than the whole log an ordinary interest group m
 class People(NamedTuple):
     """Upper bounds on how tight people are; infinity is one queue.
 
-    volume, daily: gamma shapes of rows an account, and of rows a day of its life. rhythm, tasks, addresses:
-    Dirichlet concentrations of hours, topics and addresses. hours (slots,), topics (t,): the shares of the
-    whole log.
+    volume, daily: gamma shapes of rows an account, and of rows a day of its life. rhythm, tasks: Dirichlet
+    concentrations of hours and topics. hours (slots,), topics (t,): the shares of the whole log.
     """
 
     volume: float
     daily: float
     rhythm: float
     tasks: float
-    addresses: float
     hours: Floats
     topics: Floats
 
@@ -131,7 +129,6 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
         daily=float(np.clip(3 * volume_shape(lived), 3.0, 5.0)),
         rhythm=bound(log.hour, hours),
         tasks=bound(topics, shares),
-        addresses=MARGIN,
         hours=hours,
         topics=shares,
     )

@@ -31,7 +31,7 @@ class Traffic:
     held_out: NDArray[np.bool_]
     clusters: dict[str, Ints]
     exposure: Floats
-    _codes: dict[str, tuple[Ints, Floats]] = field(default_factory=dict)
+    _codes: dict[str, Ints] = field(default_factory=dict)
     _places: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
 
     @property
@@ -82,15 +82,13 @@ class Traffic:
         order, starts = self._places[view]
         return order[starts[label] : starts[label + 1]]
 
-    def codes(self, column: str) -> tuple[Ints, Floats]:
-        """Return an optional column as numbers, (n,) int64 with -1 for null, and the numbers' shares (b,)."""
+    def codes(self, column: str) -> Ints:
+        """Return an optional column as numbers, (n,) int64 with -1 for null."""
         if column not in self._codes:
             values = self.rows.get_column(column)
             names = values.drop_nulls().unique().sort().to_frame().with_row_index("code")
             coded = values.to_frame().join(names, on=column, how="left", maintain_order="left")["code"]
-            numbers = coded.cast(pl.Int64).fill_null(-1).to_numpy()
-            counts = np.bincount(numbers[numbers >= 0], minlength=names.height) + 0.5
-            self._codes[column] = (numbers, counts / counts.sum())
+            self._codes[column] = coded.cast(pl.Int64).fill_null(-1).to_numpy()
         return self._codes[column]
 
     def has(self, column: str) -> bool:

@@ -10,7 +10,7 @@ from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
-TEMPER = 0.5  # what a topic tells, of what it would if topics were what accounts want
+TEMPER = 0.4  # what a topic tells, of what it would if topics were what accounts want
 
 
 def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Finding:
