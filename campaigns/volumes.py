@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, ndtr
 from scipy.stats import gamma
 
 from campaigns.groups import Group
@@ -21,6 +21,8 @@ LOOSE = 1.0  # shape of the rates of bystanders
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
 NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
+TIGHT = (0.03, 0.3)  # variance over mean of counts that somebody counts, some rows of which linking missed
+LEVELS = (0.5, 0.75, 0.9, 1.0)  # quantiles of the accounts, at which such a count is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,9 @@ class Volumes:
         for reading, loose in zip(self.readings, self.loose, strict=True):
             queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
             each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
+        whole, loose = self.readings[0], self.loose[0].max(axis=0)
+        counted = np.array([_counted(whole, _levels(whole), tight) for tight in TIGHT])
+        each += [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
         return float(log_mean_exp(np.concatenate(each)) - np.log(2))  # one fitted mean: half a unit and more
 
     @cached_property
@@ -111,16 +116,23 @@ def _under_quota(seen: Reading, shapes: list[float]) -> float:
 
     Accounts of the same count and exposure are alike, and looked at once.
     """
-    mean = seen.mean
+    mean, levels = seen.mean, _levels(seen)
     (counts, exposure), times = np.unique([seen.counts, seen.exposure], axis=1, return_counts=True)
     seen = seen._replace(counts=counts, exposure=exposure)
     loose = seen.log_likelihood(mean, LOOSE)
+    counted = [_counted(seen, levels, tight) for tight in TIGHT] if seen.counted else []
     best = -np.inf
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
-        capped = _capped_poisson(seen, np.outer(CAPS * mean, rates), weights)
-        laws = perhaps_with_bystanders(capped, loose)
-        best = max(best, *(float((each @ times).max()) for each in laws))
+        capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)
+        capped = capped - np.log1p(-none) if seen.counted else capped
+        laws = [capped]
+        if seen.counted:
+            below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
+            laws += [np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted]
+        for law in laws:
+            each = perhaps_with_bystanders(law, loose)
+            best = max(best, *(float((one @ times).max()) for one in each))
     return best
 
 
@@ -132,10 +144,28 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
     return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
 
 
-def _capped_poisson(seen: Reading, rates: Floats, weights: Floats) -> Floats:
-    """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,)."""
+def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,).
+
+    And (c, m) the probabilities of none at all.
+    """
     expected = rates[:, None, :] * seen.exposure[:, None] + 1e-12
     each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
     top = each.max(axis=-1)
-    drawn: Floats = top + np.log(np.exp(each - top[..., None]) @ weights)
-    return drawn - np.log(-np.expm1(-expected) @ weights) if seen.counted else drawn
+    return top + np.log(np.exp(each - top[..., None]) @ weights), np.exp(-expected) @ weights
+
+
+def _levels(seen: Reading) -> Floats:
+    """Return (l,) the counts, by full exposure, that a quota or a dealer in turn may have counted to."""
+    return np.quantile(seen.counts / np.maximum(seen.exposure, 1e-9), LEVELS) + 1e-9
+
+
+def _counted(seen: Reading, levels: Floats, tight: float) -> Floats:
+    """Return (l, m) log-probabilities of counts that are a level (l,), give or take: a discretised normal.
+
+    tight: the variance over the mean, where all of an account's rows are seen.
+    """
+    mean = levels[:, None] * seen.exposure
+    spread = np.sqrt(mean * (tight * seen.exposure + 1 - seen.exposure))
+    upper, lower = (ndtr((seen.counts + edge - mean) / spread) for edge in (0.5, -0.5))
+    return np.log(np.maximum(upper - lower, 1e-300))

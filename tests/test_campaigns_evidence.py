@@ -194,7 +194,8 @@ def test_a_few_bystanders_do_not_hide_that_the_others_are_even(bystanders):
     rows = np.flatnonzero(np.isin(log.account, crowd))
     group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(len(crowd)))
     law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
-    assert evenness(volumes(log, group, law)).direction is Direction.FOR
+    sent = volumes(log, group, law)
+    assert evenness(sent).direction is quota(sent).direction is Direction.FOR
 
 
 def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst_by_themselves():

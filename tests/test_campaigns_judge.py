@@ -50,7 +50,7 @@ def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
 
 @pytest.mark.parametrize("hours", ["flat", "office"])
 def test_a_tool_under_a_quota_is_not_reported_though_its_hours_are_nobodys_own(hours):
-    log, cases = judged(1, [("tool", 120, "capped", hours, range(200, 203))])
+    log, cases = judged(1, [("tool", 160, "capped", hours, range(200, 203))])
     assert reported(log, cases) == []
     assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
 

@@ -54,14 +54,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--nulls", type=int, help="logs a seed without a campaign: 2, quick 1; 200 for a rate"
     )
-    parser.add_argument(
+    plan = parser.add_mutually_exclusive_group()
+    plan.add_argument(
         "--grid", metavar="NAME", help="a campaign by accounts and requests: the smallest found"
     )
-    parser.add_argument("--record", action="store_true", help="a day of each published campaign, in its size")
-    parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
-    parser.add_argument(
+    plan.add_argument("--record", action="store_true", help="a day of each published campaign, in its size")
+    plan.add_argument(
         "--protocol", action="store_true", help="only windows without accounts, beside MMD's test"
     )
+    parser.add_argument("--days", action="store_true", help="also the first day on which each is found")
     parser.add_argument(
         "--model", help="folder of a sentence-transformers model for --protocol; ours otherwise"
     )
@@ -72,7 +73,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
     parser.add_argument("--text-only", action="store_true", help="also ourselves without any optional column")
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
-    return parser.parse_args()
+    call = parser.parse_args()
+    if call.record and call.split == "heldout":
+        parser.error("argument --record: its campaigns are tuning ones, not allowed with --split heldout")
+    return call
 
 
 def logs(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
-from campaigns.evidence.finding import RARE, Finding, log_e_value
+from campaigns.evidence.finding import MOST, Finding, log_e_value
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import Volumes
 
@@ -15,10 +15,11 @@ def evenness(seen: Volumes) -> Finding:
     the weight each, and so may people's, of which the better is taken. People who send more are seen for
     longer, so by the day they are more alike, and their law is fitted for that too. A group may hold a few
     bystanders, whoever works it: under either law some accounts are as loose as can be. One crowd in a
-    thousand may be under a quota, which makes volumes even as well: what that explains is no evidence.
+    million may be under a quota, which makes volumes even as well: what that explains is no evidence.
     """
     counts = seen.readings[0].counts
     ratio = seen.log_ratio
+    said = min(ratio, MOST + seen.over_quota)
     dispersion = float(counts.var(ddof=1) / counts.mean())
     return Finding(
         Signal.EVENNESS,
@@ -27,7 +28,7 @@ def evenness(seen: Volumes) -> Finding:
         dispersion,
         float(counts.std(ddof=1) / counts.mean()),
         f"people's volumes: negative binomial, shape at most {seen.bounds[0]:.1f}",
-        log_e_value(min(ratio, seen.over_quota + RARE)),
+        log_e_value(said),
         len(counts),
         f"{len(counts):,} accounts sent {counts.mean():.1f} sampled rows each on average, with a variance "
         f"of {dispersion:.1f} times the mean; accounts of one rate give 1, ordinary users many times that.",

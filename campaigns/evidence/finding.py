@@ -7,7 +7,7 @@ import numpy as np
 from campaigns.vocabulary import Direction, Signal, Status
 
 MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
-RARE = np.log(1e3)  # odds against what crowds seldom are: under one quota, or all of them programs
+RARE = np.log(1e3)  # odds against a crowd that is programs and nothing else
 
 
 class Finding(NamedTuple):

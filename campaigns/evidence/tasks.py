@@ -19,8 +19,8 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
     topics (n,) int64 by row of the log. Statistic and null as for the hours, over topics in place of slots.
     Effect: the number of topics the group really uses, exp(entropy): one template alone says nothing here.
 
-    The log ratio counts by half (a tempered likelihood, Gruenwald and van Ommen 2017): topics are as good as
-    the encoder, and what a crowd asks in a language that it cannot read falls to topics at random.
+    The log ratio counts by two fifths (a tempered likelihood, Gruenwald and van Ommen 2017): topics are as
+    good as the encoder, and what a crowd asks in a language that it cannot read falls to topics at random.
     """
     member = group.members
     rows = group.member_rows(log)
