@@ -66,7 +66,7 @@ class Volumes:
         if uncapped <= 0:  # a quota explains more than none
             return uncapped
         innocent = max(
-            _under_quota(reading, _people_shapes(bound))
+            _under_quota(reading, _people_shapes(bound)[::-2])  # every other, from the tightest
             for reading, bound in zip(self.readings, self.bounds, strict=True)
         )
         return min(uncapped, self.one_rate - innocent)
