@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("benchmarks.detection", reason="benchmarks lie beside the tests")
 
+from benchmarks.detection.__main__ import arguments
 from benchmarks.detection.calibration import summary
 from benchmarks.detection.jobs import apart
 from benchmarks.detection.logs import grid, planned, published
@@ -113,6 +114,16 @@ def test_days_of_the_public_record_have_its_sizes_and_an_ordinary_crowd():
     assert min(log.settings.accounts for log in published()) == 20_000
     beside = [(d.name, d.accounts == log.campaigns[0].accounts) for log in published() for d in log.decoys]
     assert sorted(beside) == sorted((n, True) for n, d in DECOYS.items() if d.split == "tuning")
+
+
+def test_the_public_record_is_not_played_under_the_name_of_another_plan(monkeypatch, capsys):
+    for other in (["--split", "heldout"], ["--grid", "fixed_preamble"]):
+        monkeypatch.setattr("sys.argv", ["benchmarks.detection", "--record", *other])
+        with pytest.raises(SystemExit, match="2"):
+            arguments()
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "--record" in said
+        assert other[0] in said
 
 
 def test_the_interval_of_nine_in_ten_is_wilsons():
