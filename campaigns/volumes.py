@@ -125,8 +125,7 @@ def _under_quota(seen: Reading, shapes: list[float]) -> float:
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
         capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)
-        capped = capped - np.log1p(-none) if seen.counted else capped
-        laws = [capped]
+        laws = [capped - np.log1p(-none)]
         if seen.counted:
             below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
             laws += [np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted]
@@ -144,15 +143,18 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
     return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
 
 
-def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Floats, Floats | float]:
     """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,).
 
-    And (c, m) the probabilities of none at all.
+    And (c, m) the probabilities of none at all, 0 where accounts of none would be known as well.
     """
-    expected = rates[:, None, :] * seen.exposure[:, None] + 1e-12
-    each = seen.counts[:, None] * np.log(expected) - expected - gammaln(seen.counts + 1)[:, None]
+    exposure = np.maximum(seen.exposure, 1e-12)[:, None]
+    expected = rates[:, None, :] * exposure
+    each = seen.counts[:, None] * (np.log(rates)[:, None, :] + np.log(exposure)) - expected
     top = each.max(axis=-1)
-    return top + np.log(np.exp(each - top[..., None]) @ weights), np.exp(-expected) @ weights
+    each -= top[..., None]
+    drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1)
+    return drawn, np.exp(-expected) @ weights if seen.counted else 0.0
 
 
 def _levels(seen: Reading) -> Floats:
