@@ -140,7 +140,7 @@ def judge(
                 log_e=seen.log_e,
                 q_value=float(q_values[i]),
                 reported=i in first,
-                decision_reason=_reason(i in first, seen.explanations),
+                decision_reason=_reason(first.get(i), groups[i], seen.explanations),
             )
         )
     return cases
@@ -305,10 +305,14 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
     return weigh(findings, organisation)
 
 
-def _reason(reported: bool, explanations: list[Weighed]) -> str:
+def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighed]) -> str:
+    """Say why a group is reported, as this campaign, or why it is not."""
     least = min(explanations, key=lambda weighed: weighed.log_e)
-    if reported:
-        return "stands out against independent users and every innocent explanation that could be tested"
+    if campaign is not None:
+        said = "stands out against independent users and every innocent explanation that could be tested"
+        others = len(np.setdiff1d(campaign.members, weighed_on.members))
+        seen = f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
+        return said + seen if others else said
     if least.explanation is Explanation.INDEPENDENT:
         return "its accounts behave like independent users"
     return f"better explained innocently: {least.explanation}"

@@ -144,6 +144,21 @@ def test_a_crowd_is_listed_once_and_reported_groups_come_first():
     assert any(len(members & set(numbers(log, "class").tolist())) > 40 for members in quiet)
 
 
+def test_a_report_says_of_how_many_of_its_accounts_the_evidence_is():
+    log = log_of(4, [("hydra", 60, "even", "flat", range(100, 110))], {"hydra": 0})
+    crew = numbers(log, "hydra")
+    late = np.isin(log.account, crew[-10:]) & ~log.held_out  # linking sees nothing of these ten
+    log.clusters["full"] = np.where(np.isin(log.account, crew), -1, log.clusters["full"])
+    log.clusters["run"] = np.where(late, -1, log.clusters["run"])
+    texts = pl.Series("text", [f"question number {i}" for i in range(log.rows.height)])
+    nobody = np.full(log.n_accounts, -1)
+    best = judge(log, log.hour * 0, texts, nobody, JudgeSettings(), seed=0)[0]
+    assert best.reported
+    came_later = np.intersect1d(best.group.members, crew[-10:])
+    assert len(came_later) > 5
+    assert best.decision_reason.endswith(f"of 50 accounts, whose work {len(came_later)} more share")
+
+
 def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:
     """Return a log with a crew that works on labels in a chain, three accounts on two each; crew, labels."""
     log = log_of(seed, [CREW, ("looks", 3, "even", "people", range(0, 60))], {})
