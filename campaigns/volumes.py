@@ -59,17 +59,25 @@ class Volumes:
             innocent = max(innocent, *(float(_best(each).max()) for each in laws))
         return self.one_rate - innocent
 
-    @cached_property
+    @property
     def over_quota(self) -> float:
         """The log-likelihood ratio of one rate to people's rates, cut off by a quota or not."""
-        uncapped = self.log_ratio
-        if uncapped <= 0:  # a quota explains more than none
-            return uncapped
-        innocent = max(
+        return self.log_ratio if self.log_ratio <= 0 else min(self.log_ratio, *self._over_quotas)
+
+    @property
+    def over_count(self) -> float:
+        """The same where a quota counts to a number: all rows are there, and nobody is above it."""
+        return self.log_ratio if self.log_ratio <= 0 else min(self.log_ratio, self._over_quotas[1])
+
+    @cached_property
+    def _over_quotas(self) -> tuple[float, float]:
+        """The ratios of one rate to a quota of which some rows are seen, and to one of which all are."""
+        best = [
             _under_quota(reading, _people_shapes(bound)[::-2])  # every other, from the tightest
             for reading, bound in zip(self.readings, self.bounds, strict=True)
-        )
-        return min(uncapped, self.one_rate - innocent)
+        ]
+        some, every = np.max(best, axis=0)
+        return self.one_rate - float(some), self.one_rate - float(every)
 
 
 def volumes(log: Traffic, group: Group, people: People) -> Volumes:
@@ -111,9 +119,10 @@ def _best(each: Floats) -> Floats:
     return best
 
 
-def _under_quota(seen: Reading, shapes: list[float]) -> float:
-    """Return the log-likelihood of people under a quota, and a few bystanders, at the best of their laws.
+def _under_quota(seen: Reading, shapes: list[float]) -> tuple[float, float]:
+    """Return the log-likelihoods of people under a quota, and a few bystanders, at the best of their laws.
 
+    The first where some rows are seen of those who reach it, so many by chance; the second where all are.
     Accounts of the same count and exposure are alike, and looked at once.
     """
     mean, levels = seen.mean, _levels(seen)
@@ -121,18 +130,18 @@ def _under_quota(seen: Reading, shapes: list[float]) -> float:
     seen = seen._replace(counts=counts, exposure=exposure)
     loose = seen.log_likelihood(mean, LOOSE)
     counted = [_counted(seen, levels, tight) for tight in TIGHT] if seen.counted else []
-    best = -np.inf
+    best = [-np.inf, -np.inf]
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
         capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)
-        laws = [capped - np.log1p(-none)]
+        laws = [(0, capped - np.log1p(-none))]
         if seen.counted:
             below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
-            laws += [np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted]
-        for law in laws:
+            laws += [(1, np.logaddexp(below, np.log(share) + hard) - np.log1p(-none)) for hard in counted]
+        for kind, law in laws:
             each = perhaps_with_bystanders(law, loose)
-            best = max(best, *(float((one @ times).max()) for one in each))
-    return best
+            best[kind] = max(best[kind], *(float((one @ times).max()) for one in each))
+    return best[0], best[1]
 
 
 @cache

@@ -19,7 +19,7 @@ def evenness(seen: Volumes) -> Finding:
     """
     counts = seen.readings[0].counts
     ratio = seen.log_ratio
-    said = min(ratio, MOST + seen.over_quota)
+    said = min(ratio, MOST + seen.over_count)
     dispersion = float(counts.var(ddof=1) / counts.mean())
     return Finding(
         Signal.EVENNESS,
