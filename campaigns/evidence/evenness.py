@@ -15,7 +15,8 @@ def evenness(seen: Volumes) -> Finding:
     the weight each, and so may people's, of which the better is taken. People who send more are seen for
     longer, so by the day they are more alike, and their law is fitted for that too. A group may hold a few
     bystanders, whoever works it: under either law some accounts are as loose as can be. One crowd in a
-    million may be under a quota, which makes volumes even as well: what that explains is no evidence.
+    million may be under a quota that counts to a number, which makes volumes even as well: what that
+    explains is no evidence.
     """
     counts = seen.readings[0].counts
     ratio = seen.log_ratio
