@@ -119,11 +119,13 @@ def judge(
         key=lambda i: -_plainness(looked[i].findings, len(groups[i].members)),
     )
     first = _campaigns(log, groups, passing, law, topics, network)
+    others = [int(i) for i in order if i not in first]
     for i, campaign in list(first.items()):
         sent = volumes(log, campaign, law)
         if not _promising(log, campaign, sent, settings.ignore):  # a part was even, the whole is not
             groups[i], looked[i], q_values[i] = first.pop(i), look(campaign, sent), 1.0
-    listed = [*first, *_others(log, groups, [int(i) for i in order if i not in first], first)]
+            others.insert(0, i)  # and stands for its parts
+    listed = [*first, *_others(log, groups, others, first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)

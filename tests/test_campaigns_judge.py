@@ -52,7 +52,8 @@ def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
 def test_a_tool_under_a_quota_is_not_reported_though_its_hours_are_nobodys_own(hours):
     log, cases = judged(1, [("tool", 160, "capped", hours, range(200, 203))])
     assert reported(log, cases) == []
-    assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
+    assert all(case.log_e <= 0 and case.q_value == 1 for case in cases)
+    assert cases[0].lookalike.explanation is Explanation.AUTOMATION
 
 
 def test_volumes_more_even_than_a_quota_makes_them_are_reported_whatever_the_hours():
