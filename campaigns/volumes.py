@@ -130,18 +130,20 @@ def _under_quota(seen: Reading, shapes: list[float]) -> tuple[float, float]:
     seen = seen._replace(counts=counts, exposure=exposure)
     loose = seen.log_likelihood(mean, LOOSE)
     counted = [_counted(seen, levels, tight) for tight in TIGHT] if seen.counted else []
-    best = [-np.inf, -np.inf]
+
+    def fit(law: Floats) -> float:
+        return max(float((each @ times).max()) for each in perhaps_with_bystanders(law, loose))
+
+    some, every = [], [-np.inf]
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
         capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)
-        laws = [(0, capped - np.log1p(-none))]
-        if seen.counted:
+        some.append(fit(capped - np.log1p(-none)))
+        if counted:
             below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
-            laws += [(1, np.logaddexp(below, np.log(share) + hard) - np.log1p(-none)) for hard in counted]
-        for kind, law in laws:
-            each = perhaps_with_bystanders(law, loose)
-            best[kind] = max(best[kind], *(float((one @ times).max()) for one in each))
-    return best[0], best[1]
+            laws = (np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted)
+            every += [fit(law) for law in laws]
+    return max(some), max(every)
 
 
 @cache

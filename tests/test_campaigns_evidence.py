@@ -20,14 +20,11 @@ from campaigns.people import people
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Capability, Direction, Status
 from campaigns.volumes import volumes
-from tests.traffic_planted import START, plant, rows_at
+from tests.traffic_planted import START, group_of, numbers, plant, rows_at
 
 
 def everybody(log):
-    accounts = np.arange(log.n_accounts)
-    return Group(
-        clusters=(), rows=np.arange(len(log.account)), candidates=accounts, confidence=np.ones(len(accounts))
-    )
+    return group_of(log, np.arange(log.n_accounts))
 
 
 def test_a_repeat_is_asked_at_another_time_and_not_just_sent_again():
@@ -159,9 +156,7 @@ def test_programs_keep_no_hours_either_but_days_of_their_own(steady):
     hour = (ordinary["timestamp"] - START).dt.total_hours()
     events = zip(ordinary["account_id"], hour, ordinary["text"], strict=True)
     log = traffic(*rows_at([*events, *crowd_of]))
-    crowd = np.flatnonzero(log.accounts["account_id"].str.starts_with("a").to_numpy())
-    rows = np.flatnonzero(np.isin(log.account, crowd))
-    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(80))
+    group = group_of(log, numbers(log, "a"))
     finding = rhythm(log, group, people(log, np.zeros(len(log.account), dtype=np.int64), 0))
     assert finding.ratio > RARE
     assert (finding.log_e > RARE) == steady
@@ -170,9 +165,7 @@ def test_programs_keep_no_hours_either_but_days_of_their_own(steady):
 @pytest.mark.parametrize(("sent", "direction"), [("even", Direction.FOR), ("capped", Direction.AGAINST)])
 def test_a_quota_makes_volumes_even_and_leaves_some_below_it(sent, direction):
     log = traffic(*plant(2, [("p", 300, "heavy", "people", range(30)), ("a", 80, sent, "people", range(5))]))
-    crowd = np.flatnonzero(log.accounts["account_id"].str.starts_with("a").to_numpy())
-    rows = np.flatnonzero(np.isin(log.account, crowd))
-    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(80))
+    group = group_of(log, numbers(log, "a"))
     law = people(log, log.clusters["full"], 0)
     finding = quota(volumes(log, group, law))
     assert finding.direction is direction or (sent == "capped" and finding.log_e < 0)
@@ -191,8 +184,7 @@ def test_a_few_bystanders_do_not_hide_that_the_others_are_even(bystanders):
     ]
     log = traffic(*rows_at(events))
     crowd = np.flatnonzero(~log.accounts["account_id"].str.starts_with("p").to_numpy())
-    rows = np.flatnonzero(np.isin(log.account, crowd))
-    group = Group(clusters=(), rows=rows, candidates=crowd, confidence=np.ones(len(crowd)))
+    group = group_of(log, crowd)
     law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
     sent = volumes(log, group, law)
     assert evenness(sent).direction is quota(sent).direction is Direction.FOR

@@ -9,7 +9,7 @@ from campaigns.members import grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
-from tests.traffic_planted import plant
+from tests.traffic_planted import group_of, numbers, plant
 
 ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
@@ -20,15 +20,6 @@ def log_of(seed: int, crowds: list[tuple[str, int, str, str, range]], run: dict[
     rows, accounts = plant(seed, [ORDINARY, *crowds])
     label = pl.col("account_id").str.slice(0, 5).replace_strict(run, default=None, return_dtype=pl.Int32)
     return traffic(rows.with_columns(cluster_run=label), accounts)
-
-
-def numbers(log: Traffic, name: str) -> np.ndarray:
-    return np.flatnonzero(log.accounts["account_id"].str.starts_with(name).to_numpy())
-
-
-def group_of(log: Traffic, accounts: np.ndarray) -> Group:
-    rows = np.flatnonzero(np.isin(log.account, accounts))
-    return Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
 
 
 def test_clusters_that_a_group_alone_makes_up_are_gathered_and_popular_ones_are_not():

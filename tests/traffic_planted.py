@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from campaigns.groups import Group
+from campaigns.traffic import Traffic
+
 START = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 7
 
@@ -66,6 +69,17 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
         last_seen=pl.col("timestamp").max(),
     )
     return rows, accounts.sort("account_id")
+
+
+def numbers(log: Traffic, name: str) -> np.ndarray:
+    """Return the numbers of the accounts whose names begin so."""
+    return np.flatnonzero(log.accounts["account_id"].str.starts_with(name).to_numpy())
+
+
+def group_of(log: Traffic, accounts: np.ndarray) -> Group:
+    """Return some accounts and all that they sent as a group."""
+    rows = np.flatnonzero(np.isin(log.account, accounts))
+    return Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
 
 
 def rows_at(events: list[tuple[str, int, int]]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -43,11 +43,11 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
     ratio = _mean([log_ratio(view, people.rhythm) for view in views])
-    said = min(ratio, RARE)
+    said = ratio
     if ratio > RARE:
         programs = _programs(log, group, others.days)
         more = _mean([log_ratio(view, people.rhythm, programs) for view in views])
-        said = ratio if more > 0 else RARE
+        said = ratio if more > 0 else float(RARE)
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
