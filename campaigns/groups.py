@@ -1,10 +1,11 @@
 """Candidate groups: who may work together, on which rows, before anything is weighed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings, link
@@ -39,6 +40,11 @@ class Group:
         among = np.zeros(log.n_accounts, dtype=bool)
         among[self.members] = True
         return self.rows[among[log.account[self.rows]]]
+
+    def without(self, accounts: Ints) -> "Group":
+        """Return the group without some candidates, (k,) account numbers."""
+        kept = ~np.isin(self.candidates, accounts)
+        return replace(self, candidates=self.candidates[kept], confidence=self.confidence[kept])
 
 
 def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
@@ -119,7 +125,8 @@ def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list
 def networks(log: Traffic, settings: LinkSettings) -> Ints:
     """Return (n,) by row the number of the addresses that the same accounts write from, -1 for none.
 
-    Addresses of enough accounts are linked as clusters of prompts are, by linking-half rows.
+    Addresses of enough accounts are one network where most accounts of either write from both, by
+    linking-half rows. Chance does not come into it: unlike a topic, an address is not for anyone to use.
     """
     if not log.has("ip"):
         return np.full(len(log.account), -1)
@@ -131,8 +138,17 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
     place[shared] = np.arange(len(shared))
     address = place[codes]
     seen = np.flatnonzero(~log.held_out & (address >= 0))
-    joined = link(log.account[seen], address[seen], log.linking, len(shared), settings)
-    return np.append(joined, -1)[address]
+    pairs = np.unique(address[seen] * log.n_accounts + log.account[seen])
+    used = sparse.csr_array(
+        (np.ones(len(pairs)), np.divmod(pairs, log.n_accounts)), shape=(len(shared), log.n_accounts)
+    )
+    both = sparse.coo_array(used @ used.T)
+    left, right = both.coords
+    most = both.data >= settings.min_share * users[shared][np.stack([left, right])].max(axis=0)
+    same = sparse.coo_array((both.data * most, (left, right)), shape=both.shape)
+    same.eliminate_zeros()
+    _, joined = connected_components(same, directed=False)
+    return np.append(joined, -1)[address].astype(np.int64)
 
 
 def network_groups(log: Traffic, network: Ints) -> list[Group]:

@@ -31,7 +31,7 @@ from campaigns.explain import OPERATOR, Weighed, at_most, weigh
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
-from campaigns.members import NETWORK, TOPICS, grown, parts, widened
+from campaigns.members import NETWORK, TOPICS, crews, grown, parts, widened
 from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
@@ -196,23 +196,38 @@ def _campaigns(
 ) -> dict[int, Group]:
     """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
 
-    What has grown may turn out to be one: folded, grown, and folded again. Whoever is in none may then join.
+    A campaign of several crews is one each, of those that a group that passes is of. What has grown may turn
+    out to be one: folded, grown, and folded again. Whoever is in none may then join, and show that two are.
     """
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
-    found, home = fold(log, [groups[i] for i in passing], law, topics)
-    strongest = [passing[home.index(c)] for c in range(len(found))]
+    folded, home = fold(log, [groups[i] for i in passing], law, topics)
+    found: dict[int, Group] = {}
+    for c, campaign in enumerate(folded):
+        held = [i for i, at in zip(passing, home, strict=True) if at == c]
+        for crew in crews(log, campaign, law, labels):
+            own = (i for i in held if 2 * np.isin(groups[i].members, crew.members).mean() > 1)
+            if (strongest := next(own, None)) is not None:
+                found[strongest] = crew
     taken = np.zeros(len(log.account), dtype=bool)
-    for campaign in found:
+    for campaign in found.values():
         taken[campaign.member_rows(log)] = True
-    larger = [grown(log, campaign, law, labels, taken) for campaign in found]
-    left = settled(log, larger)
-    own = [i for i in range(len(found)) if _holds(left[i], larger[i])]
-    campaigns, home = fold(log, [left[i] for i in own], law, topics)
-    strongest = [strongest[own[home.index(c)]] for c in range(len(campaigns))]
-    campaigns = settled(log, campaigns)
-    members = np.concatenate([NOBODY, *(campaign.members for campaign in campaigns)])
-    wide = [widened(log, campaign, law, labels, members) for campaign in campaigns]
-    return dict(zip(strongest, settled(log, wide), strict=True))
+    larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
+    left = _settled(log, larger)
+    found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, topics)
+    members = np.concatenate([NOBODY, *(campaign.members for campaign in found.values())])
+    wide = {i: widened(log, campaign, law, labels, members) for i, campaign in found.items()}
+    return _folded(log, _settled(log, wide), law, topics)
+
+
+def _folded(log: Traffic, found: dict[int, Group], law: People, topics: Ints) -> dict[int, Group]:
+    """Fold campaigns, by the strongest group in each, and leave each account to one."""
+    campaigns, home = fold(log, list(found.values()), law, topics)
+    strongest = [list(found)[home.index(c)] for c in range(len(campaigns))]
+    return _settled(log, dict(zip(strongest, campaigns, strict=True)))
+
+
+def _settled(log: Traffic, found: dict[int, Group]) -> dict[int, Group]:
+    return dict(zip(found, settled(log, list(found.values())), strict=True))
 
 
 def _holds(left: Group, larger: Group) -> bool:

@@ -1,16 +1,18 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from campaigns.groups import Group, accounts_in
 from campaigns.laws import Floats, Ints
 from campaigns.mixture import Side, by_hours, by_rate, by_share, by_topics, mixture, work_of
 from campaigns.people import People
 from campaigns.traffic import Traffic
-from campaigns.volumes import one_rate
+from campaigns.volumes import OTHER_RATE, one_rate, one_rate_or_two
 
 # How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates.
 QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0
@@ -22,8 +24,10 @@ OURS_IN_MAIN = 0.1  # least part of a label that holds much of what the members 
 NETWORK, TOPICS = "network", "topics"
 MARKS = ("run", "skeleton", NETWORK)  # what can be a campaign's own, the more exact first
 COVERED = 0.8  # part of the members' work that makes a template or a network the mark of the campaign
+FEW = 4.0  # such labels, as equal ones: many are the families of a harvest
 OURS_ACCOUNTS = 0.1  # least part of the members that a label of theirs has
 LISTED = 0.05  # a passer-by less likely to take part than this is not listed
+KINDS = 6  # of accounts, by topics, that are put together to crews
 CHAIN = 8  # labels that a campaign without a mark is followed through
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
@@ -48,6 +52,37 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
+def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> list[Group]:
+    """Return the crews that a campaign without a mark is of, largest first: itself where it is of one.
+
+    Two harvests of the same topics are found in one piece. Accounts are put together by what they ask
+    (k-means on the roots of their shares of topics, which is Hellinger's distance), and that says nothing of
+    how much they send: those who send at one rate are of one crew, others of another operator. labels as for
+    `grown`.
+    """
+    from sklearn.cluster import KMeans
+
+    members, work = group.members, group.member_rows(log)
+    if len(members) < 2 * KINDS or _mark(_found(log, group, labels), labels, work):
+        return [group]
+    used, topic = np.unique(labels[TOPICS][work], return_inverse=True)
+    place = log.places(members)[log.account[work]]
+    cells = place.astype(np.int32), topic.astype(np.int32)  # as scikit-learn wants them
+    counts = sparse.csr_array((np.ones(len(work)), cells), shape=(len(members), len(used)))
+    shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
+    kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
+    parts = [members[kind == i] for i in np.unique(kind)]
+    while len(parts) > 1:
+        pairs = list(combinations(range(len(parts)), 2))
+        ratios = [one_rate_or_two(log, parts[i], parts[j], people) for i, j in pairs]
+        best = int(np.argmax(ratios))
+        if ratios[best] <= OTHER_RATE:
+            break
+        i, j = pairs[best]
+        parts[i] = np.union1d(parts[i], parts.pop(j))
+    return [group.without(np.setdiff1d(members, part)) for part in sorted(parts, key=len, reverse=True)]
+
+
 def grown(
     log: Traffic, group: Group, people: People, labels: dict[str, Ints], taken: NDArray[np.bool_]
 ) -> Group:
@@ -64,7 +99,7 @@ def grown(
         work, found = group.member_rows(log), _found(log, group, labels)
         inside = np.zeros(len(log.account), dtype=bool)
         inside[work] = True
-        mark = _mark(found, work)
+        mark = _mark(found, labels, work)
         if mark:  # not what else its accounts have in common
             inside |= found[mark] & np.isin(labels[mark], labels[mark][work]) & ~taken
         else:
@@ -96,7 +131,7 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
     rate, or they are another operator's and nobody joins. members (k,): of any campaign, who join no other.
     labels as for `grown`.
     """
-    if not len(group.members) or _mark(_found(log, group, labels), group.member_rows(log)):
+    if not len(group.members) or _mark(_found(log, group, labels), labels, group.member_rows(log)):
         return group
     free = ~np.isin(np.arange(log.n_accounts), members)
     wide = group
@@ -155,9 +190,15 @@ def _found(log: Traffic, group: Group, labels: dict[str, Ints]) -> dict[str, NDA
     return {view: _theirs(log, group, label) for view, label in labels.items()}
 
 
-def _mark(found: dict[str, NDArray[np.bool_]], work: Ints) -> str | None:
-    """Return the view in which a label of its own covers a group's work, if there is one."""
-    return next((view for view in MARKS if view in found and found[view][work].mean() >= COVERED), None)
+def _mark(found: dict[str, NDArray[np.bool_]], labels: dict[str, Ints], work: Ints) -> str | None:
+    """Return the view in which a few labels of its own cover a group's work, if there is one."""
+    for view in MARKS:
+        if view in found and found[view][work].mean() >= COVERED:
+            shares = np.bincount(labels[view][work][found[view][work]])
+            shares = shares[shares > 0] / shares.sum()
+            if np.exp(-(shares * np.log(shares)).sum()) <= FEW:
+                return view
+    return None
 
 
 def _anywhere(found: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
 from campaigns.traffic import Traffic
-from campaigns.volumes import one_rate
+from campaigns.volumes import OTHER_RATE, one_rate_or_two
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
@@ -28,7 +28,7 @@ def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tup
     some view finds most of both in clusters that hardly anybody else writes: accounts and the successors of
     those that were banned; or when there is no template to tell them apart, some of the topics are the same,
     and so is the volume of each account. Two operators with a template each have different runs, whatever
-    topics they share.
+    topics they share; those without send at different rates, whatever both ask.
     """
     campaigns: list[Group] = []
     mixes: list[list[Floats | None]] = []
@@ -43,8 +43,10 @@ def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tup
         alike = (
             i
             for i in numbers
-            if _same_work(overlaps := _overlaps(mix, mixes[i]))
-            or _own_template(log, group, campaigns[i])
+            if (
+                (_same_work(overlaps := _overlaps(mix, mixes[i])) or _own_template(log, group, campaigns[i]))
+                and one_rate_or_two(log, group.members, campaigns[i].members, people) > OTHER_RATE
+            )
             or _one_queue(log, group, campaigns[i], overlaps, people)
         )
         if (part_of := next(alike, None)) is not None:
@@ -101,9 +103,7 @@ def _one_queue(
     marks = np.maximum(_marks(log, group), _marks(log, other))
     if any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True)):
         return False
-    both = np.union1d(group.members, other.members)
-    one, *two = (one_rate(log, some, people) for some in (both, group.members, other.members))
-    return one >= sum(two)
+    return one_rate_or_two(log, group.members, other.members, people) >= 0
 
 
 def _marks(log: Traffic, group: Group) -> Floats:
@@ -145,8 +145,7 @@ def settled(log: Traffic, campaigns: list[Group]) -> list[Group]:
     rows = [campaign.member_rows(log) for campaign in campaigns]
     counts = np.array([np.bincount(log.account[part], minlength=log.n_accounts) for part in rows])
     return [
-        _without(
-            campaign,
+        campaign.without(
             np.concatenate(
                 [
                     np.empty(0, dtype=np.int64),
@@ -167,13 +166,6 @@ def _claimed(log: Traffic, mine: Ints, other: Ints, counts: Ints, others: Ints, 
     both = np.bincount(log.account[np.intersect1d(mine, other)], minlength=log.n_accounts)
     more = others >= counts if earlier else others > counts
     return np.flatnonzero((2 * both > counts) & (both > 0) & more)
-
-
-def _without(campaign: Group, accounts: Ints) -> Group:
-    kept = ~np.isin(campaign.candidates, accounts)
-    return dataclasses.replace(
-        campaign, candidates=campaign.candidates[kept], confidence=campaign.confidence[kept]
-    )
 
 
 def _union(campaign: Group, group: Group) -> Group:

@@ -22,6 +22,7 @@ AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
 NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
 TIGHT = (0.03, 0.3)  # variance over mean of counts that somebody counts, some rows of which linking missed
+OTHER_RATE = -np.log(20)  # log-likelihood ratio to two rates from which accounts are of another operator
 LEVELS = (0.5, 0.75, 0.9, 1.0)  # quantiles of the accounts, at which such a count is looked for
 
 
@@ -44,7 +45,8 @@ class Volumes:
         for reading, loose in zip(self.readings, self.loose, strict=True):
             queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
             each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
-        whole, loose = self.readings[0], self.loose[0].max(axis=0)
+        whole = self.readings[0]
+        loose = whole.log_likelihood(whole.mean, LOOSE)
         counted = np.array([_counted(whole, _levels(whole), tight) for tight in TIGHT])
         each += [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
         return float(log_mean_exp(np.concatenate(each)) - np.log(2))  # one fitted mean: half a unit and more
@@ -95,6 +97,13 @@ def one_rate(log: Traffic, accounts: Ints, people: People) -> float:
     rows = np.flatnonzero(np.isin(log.account, accounts))
     group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
     return volumes(log, group, people).one_rate
+
+
+def one_rate_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
+    """Return the log-likelihood ratio of one rate for all to a rate for either, by all that they sent."""
+    both = np.union1d(accounts, others)
+    one, *two = (one_rate(log, some, people) for some in (both, accounts, others))
+    return one - sum(two)
 
 
 def _people_shapes(bound: float) -> list[float]:

@@ -100,6 +100,30 @@ def test_a_harvest_without_a_repeat_is_no_question_bank():
     assert question_bank(log, everybody(log), repeated(log)).direction is Direction.FOR
 
 
+@pytest.mark.parametrize(("inside", "direction"), [(1, Direction.FOR), (2, Direction.NEUTRAL)])
+def test_what_a_group_asks_once_is_no_service_though_others_ask_it_too(inside, direction):
+    swept = [(f"op{i % 20:02}", i % 160, i // inside) for i in range(1_000)]
+    others = [(f"p{i % 97:02}", i % 160, i % 1_500) for i in range(3_000)]  # popular, also with the group
+    log = traffic(*rows_at(swept + others))
+    finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log))
+    assert finding.statistic == 1.0
+    assert finding.direction is direction
+
+
+def test_repeats_among_some_requests_are_as_many_as_in_samples_of_that_size():
+    rng = np.random.default_rng(0)
+    text = np.minimum(rng.geometric(0.002, 4_000), 900)
+    log = traffic(*rows_at([(f"p{i % 200}", i % 160, t) for i, t in enumerate(text)]))
+    known = repeated(log)
+
+    def among() -> float:
+        counts = np.bincount(rng.choice(text, 300, replace=False))
+        return counts[counts > 1].sum() / 300
+
+    assert known.usual_among(300) == pytest.approx(np.mean([among() for _ in range(200)]), rel=0.05)
+    assert known.usual_among(4_000) == pytest.approx(known.usual)
+
+
 def test_in_a_log_of_free_text_repeats_say_nothing():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i) for i in range(600)]))
     finding = repeats(log, everybody(log), repeated(log))

@@ -69,6 +69,19 @@ def test_accounts_that_draw_on_the_same_addresses_are_one_network_and_homes_are_
     assert sorted(found, key=len) == [{a for a, _ in office}, {a for a, _ in pool}]
 
 
+def test_addresses_of_accounts_so_busy_that_they_would_meet_anywhere_are_one_network():
+    rng = np.random.default_rng(4)
+    pool = [(f"op{a:02}", f"10.0.0.{ip}") for a in range(40) for ip in rng.integers(0, 4, 70)]
+    homes = [(f"home{a:04}", f"192.168.{a}") for a in range(200) for _ in range(6)]
+    exit_node = [(account, "10.9.9.9") for account, _ in homes[::6] + pool[::70]]  # that some of all use
+    named = pool + homes + exit_node
+    rows, accounts = rows_at([(account, i % 160, i) for i, (account, _) in enumerate(named)])
+    log = traffic(rows.with_columns(ip=pl.Series([ip for _, ip in named])), accounts)
+    network = networks(log, LinkSettings())
+    assert len(set(network[: len(pool)])) == 1
+    assert network[0] not in network[len(pool) :]
+
+
 def test_a_log_without_addresses_has_no_networks():
     log = traffic(*rows_at([(f"a{i % 9}", i, i) for i in range(90)]))
     assert network_groups(log, networks(log, LinkSettings())) == []

@@ -2,10 +2,11 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
-from campaigns.members import grown, widened
+from campaigns.members import crews, grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
@@ -88,6 +89,25 @@ def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
     halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
     _, home = fold(log, halves, people(log, log.clusters["full"], 0), log.clusters["full"])
     assert home == [0, 1]
+
+
+@pytest.mark.parametrize(("volumes", "run", "sizes"), [("brisk", {}, [30, 30]), ("even", {}, [60])])
+def test_crews_that_send_at_different_rates_are_two_whatever_both_ask(volumes, run, sizes):
+    log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], run)
+    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
+    both = group_of(log, np.union1d(numbers(log, "hydra"), numbers(log, "other")))
+    found = crews(log, both, law, {"topics": topics})
+    assert [len(crew.members) for crew in found] == sizes
+    assert sorted(np.concatenate([crew.members for crew in found])) == both.members.tolist()
+    halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
+    assert len(fold(log, halves, law, topics)[0]) == len(sizes)
+
+
+def test_accounts_that_work_with_one_template_are_one_crew_at_whatever_rate():
+    log = log_of(2, [CREW, ("other", 30, "brisk", "flat", range(106, 116))], {"hydra": 0, "other": 0})
+    labels = {"run": log.clusters["run"], "topics": log.clusters["full"]}
+    both = group_of(log, np.union1d(numbers(log, "hydra"), numbers(log, "other")))
+    assert crews(log, both, people(log, log.clusters["full"], 0), labels) == [both]
 
 
 def test_busy_bystanders_do_not_make_one_campaign_of_two():

@@ -33,7 +33,7 @@ def demo() -> Simulated:
 
 def work(name: str, **changes: object) -> pl.DataFrame:
     """The rows of one scenario beside three hundred ordinary accounts."""
-    log = play(pack(), SMALL, [dataclasses.replace(SCENARIOS[name], **changes)], [])
+    log = play(pack(), SMALL, [dataclasses.replace((SCENARIOS | DECOYS)[name], **changes)], [])
     rows = log.traffic.with_columns(log.labels["kind"].cast(pl.String))
     return rows.filter(pl.col("kind") == f"campaign:{name}")
 
@@ -92,6 +92,27 @@ def test_round_robin_is_even_and_heavy_work_is_not():
 
     assert dispersion("fixed_preamble") < 1
     assert dispersion("human_hours") > 5
+
+
+def test_half_of_a_free_tier_reach_its_quota_and_the_rest_keep_volumes_of_their_own():
+    n = work("free_tier", accounts=400)["account_id"].value_counts()["count"]
+    assert n.max() == 42
+    assert (n == 42).mean() == pytest.approx(0.5, abs=0.1)
+    assert n.filter(n < 42).std() > 8
+
+
+def test_a_published_job_runs_on_the_hour_for_every_account_alike():
+    rows = work("published_job")
+    assert set(rows["timestamp"].dt.hour()) == {0, 4, 8, 12, 16, 20}
+    assert rows["timestamp"].dt.minute().max() <= 5
+    n = rows["account_id"].value_counts()["count"]
+    assert n.var() < n.mean()
+
+
+def test_a_course_meets_every_evening():
+    rows = work("evening_course")
+    assert set(rows["timestamp"].dt.hour()) == {18, 19}
+    assert rows["timestamp"].dt.date().n_unique() == 7
 
 
 def test_contiguous_shards_keep_the_order_of_the_set():

@@ -35,15 +35,15 @@ def office(rng: np.random.Generator, n: int) -> np.ndarray:
 def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return rows and accounts; a crowd is (name, accounts, volumes, hours, topics).
 
-    volumes: "even" (Poisson of 24), "heavy" (gamma-mixed) or "capped" (heavy, up to 20); hours: "people",
-    "flat" or "office" (the same for all). Every row's topic is its full-view cluster as well, so clusters
-    mean what the crowd asked about.
+    volumes: "even" (Poisson of 24), "brisk" (Poisson of 40), "heavy" (gamma-mixed) or "capped" (heavy, up to
+    20); hours: "people", "flat" or "office" (the same for all). Every row's topic is its full-view cluster as
+    well, so clusters mean what the crowd asked about.
     """
     rng = np.random.default_rng(seed)
     account, hour, topic, first_topic = [], [], [], 0
     for name, accounts, volumes, hours, topics in crowds:
         for i in range(accounts):
-            rate = 24 if volumes == "even" else rng.gamma(0.8, 30)
+            rate = {"even": 24, "brisk": 40}.get(volumes) or rng.gamma(0.8, 30)
             n = 1 + min(rng.poisson(rate), 20 if volumes == "capped" else 10**6)
             own = rng.choice(topics, min(3, len(topics)), replace=False) if hours == "people" else topics
             hour.append({"people": person, "flat": operator, "office": office}[hours](rng, n))

@@ -15,7 +15,7 @@ from campaigns.simulation.simulate import SimulationSettings
 # What a campaign's strength is scaled by: accounts, requests an account and day.
 STRENGTHS = {"weak": (0.5, 0.5), "declared": (1.0, 1.0), "strong": (1.5, 2.0)}
 AS_DECLARED = (1.0, 1.0)  # a null log, the realistic log
-LOOKALIKES = 4  # a log
+LOOKALIKES = 5  # a log
 # Sizes that were published, accounts and requests an account and day, each as one kind of campaign.
 PUBLISHED = {
     "rubric_grading": (5_380, 5.6),
@@ -49,7 +49,7 @@ def scaled(scenario: Scenario, strength: str) -> Scenario:
 def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
     """List the logs of a split: all campaigns at each strength, four a log (quick: seven), and nulls.
 
-    Four look-alikes a log take turns, so that the logs of a seed have them all. nulls: logs a seed without a
+    Five look-alikes a log take turns, so that the logs of a seed have them all. nulls: logs a seed without a
     campaign. A full plan of the tuning split has the realistic log as well.
     """
     logs = []
@@ -108,7 +108,7 @@ def grid(name: str, split: str, seeds: int) -> list[Log]:
 def published() -> list[Log]:
     """List a day of each campaign of the public record, in its size, among 20,000 ordinary accounts.
 
-    Each has two look-alikes of as many accounts beside it, so that the five logs have them all.
+    Each has two or three look-alikes of as many accounts beside it, so that the logs have them all.
     """
     innocent = [DECOYS[name] for name in names("tuning", campaigns=False)]
     logs = []
@@ -116,6 +116,6 @@ def published() -> list[Log]:
         settings = replace(PRESETS["realistic"], days=1, seed=30_000 + i)
         log = _log("campaigns", f"{accounts} x {rate:g} a day", settings, (), ())
         campaign = replace(SCENARIOS[name], accounts=accounts, per_day=rate)
-        beside = tuple(replace(decoy, accounts=accounts) for decoy in innocent[2 * i : 2 * i + 2])
+        beside = tuple(replace(decoy, accounts=accounts) for decoy in innocent[i :: len(PUBLISHED)])
         logs.append(replace(log, campaigns=(campaign,), decoys=beside))
     return logs

@@ -14,7 +14,7 @@ def detect(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write the log, run `hydrascope detect --plain`, and return campaigns and campaign_accounts.
 
-    ignore: signals that are not weighed.
+    ignore: signals that are not weighed. A second call in the same folder uses the encoder of the first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     traffic.write_parquet(folder / "traffic.parquet")
@@ -26,5 +26,5 @@ def detect(
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"hydrascope detect ended with {done.returncode}: {done.stderr[-400:]}")
-    run = next((folder / "out").glob("date=*/run_id=*"))
+    run = folder / "out" / json.loads((folder / "out" / "latest.json").read_text())["run_dir"]
     return pl.read_parquet(run / "campaigns.parquet"), pl.read_parquet(run / "campaign_accounts.parquet")

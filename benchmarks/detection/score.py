@@ -47,19 +47,22 @@ def run_log(log: Log, prompts: Path | None, methods: Sequence[str]) -> list[Reco
     marked = made.traffic.with_columns(clean=made.labels["kind"].cast(pl.String) == "organic")
     space = text_space(marked, log.settings.seed) if any(m in RIVALS for m in methods) else None
     records = []
-    for method in methods:
-        began = perf_counter()
-        try:
-            found = (
-                _rival(method, marked, space, log.settings.seed) if method in RIVALS else _ours(made, method)
-            )
-        except ImportError as missing:
-            logger.warning("%s left out: %s", method, missing)
-            continue
-        except Exception as fault:  # the other methods and logs are still worth having
-            records.append({"log": log.name, "method": method, "failed": f"{type(fault).__name__}: {fault}"})
-            continue
-        records.append(_record(log, method, found, made, perf_counter() - began))
+    with tempfile.TemporaryDirectory() as folder:
+        for method in methods:
+            began = perf_counter()
+            try:
+                if method in RIVALS:
+                    found = _rival(method, marked, space, log.settings.seed)
+                else:
+                    found = _ours(made, Path(folder), method)
+            except ImportError as missing:
+                logger.warning("%s left out: %s", method, missing)
+                continue
+            except Exception as fault:  # the other methods and logs are still worth having
+                why = f"{type(fault).__name__}: {fault}"
+                records.append({"log": log.name, "method": method, "failed": why})
+                continue
+            records.append(_record(log, method, found, made, perf_counter() - began))
     return records
 
 
@@ -68,10 +71,9 @@ def _played(log: Log, prompts: Path | None) -> Simulated:
     return play(pack, log.settings, log.campaigns, log.decoys)
 
 
-def _ours(made: Simulated, method: str = OURS) -> Found:
+def _ours(made: Simulated, folder: Path, method: str = OURS) -> Found:
     traffic = made.traffic.select(REQUIRED) if method == TEXT_ONLY else made.traffic
-    with tempfile.TemporaryDirectory() as folder:
-        return detect(traffic, Path(folder), [ABLATED[method]] if method in ABLATED else [])
+    return detect(traffic, folder, [ABLATED[method]] if method in ABLATED else [])
 
 
 def account_confidence(
@@ -122,7 +124,9 @@ def first_seen(log: Log, prompts: Path | None) -> list[Record]:
         so_far = made.traffic.select(time < time.min() + pl.duration(days=day)).to_series()
         part = made._replace(traffic=made.traffic.filter(so_far))
         truth = made.truth.join(part.traffic, on="account_id", how="semi")
-        for campaign in evaluate(*_ours(part), truth).campaigns:
+        with tempfile.TemporaryDirectory() as folder:
+            found = _ours(part, Path(folder))
+        for campaign in evaluate(*found, truth).campaigns:
             rows = int((so_far & (kind == f"campaign:{campaign.name}")).sum())
             if campaign.found:
                 seen.setdefault(campaign.name, {"campaign": campaign.name, "day": day, "rows": rows})

@@ -1,6 +1,6 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
-from campaigns.evidence.finding import MOST, Finding, log_e_value
+from campaigns.evidence.finding import RARE, Finding, log_e_value
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import Volumes
 
@@ -15,12 +15,12 @@ def evenness(seen: Volumes) -> Finding:
     the weight each, and so may people's, of which the better is taken. People who send more are seen for
     longer, so by the day they are more alike, and their law is fitted for that too. A group may hold a few
     bystanders, whoever works it: under either law some accounts are as loose as can be. One crowd in a
-    million may be under a quota that counts to a number, which makes volumes even as well: what that
+    thousand may be under a quota that counts to a number, which makes volumes even as well: what that
     explains is no evidence.
     """
     counts = seen.readings[0].counts
     ratio = seen.log_ratio
-    said = min(ratio, MOST + seen.over_count)
+    said = min(ratio, RARE + seen.over_count)
     dispersion = float(counts.var(ddof=1) / counts.mean())
     return Finding(
         Signal.EVENNESS,

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats, Ints
+from campaigns.laws import Floats, Ints, log_mean_exp
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -21,12 +22,24 @@ class Repeats(NamedTuple):
     """again (n,): 1.0 where the row's exact text was asked at another time too, else 0.0; usual: its mean.
 
     The mean is over accounts, not rows: one nightly evaluation is not what people do. often (n,): 1.0 where
-    it was asked OFTEN times or more.
+    it was asked OFTEN times or more. tried (n,): rows that are only tried again. times, share (k,): the share
+    of an account's requests, on average, whose text was asked so many times.
     """
 
     again: Floats
     usual: float
     often: Floats
+    tried: NDArray[np.bool_]
+    times: Ints
+    share: Floats
+
+    def usual_among(self, n: int) -> float:
+        """Return the share that is usually asked again among so many of the log's requests, by anyone.
+
+        Rarefaction (Hurlbert 1971): each other request of the text is among them with n in N.
+        """
+        missed = (1 - n / len(self.again)) ** np.maximum(self.times - 1, 0)
+        return float(self.share @ (1 - missed))
 
 
 def repeated(log: Traffic) -> Repeats:
@@ -37,26 +50,42 @@ def repeated(log: Traffic) -> Repeats:
     """
     text: Ints = log.rows["text"].to_numpy().astype(np.int64)
     order = np.lexsort((log.rows["timestamp"].to_numpy(), log.account))
-    tried = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
+    tried = np.empty(len(text), dtype=bool)
+    tried[order] = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
     if log.has("status"):
-        tried |= log.rows["status"].fill_null(200).to_numpy()[order] >= REFUSED
-    asked = np.bincount(text[order[~tried]], minlength=int(text.max(initial=-1)) + 1)
-    again, often = (asked[text] > 1).astype(float), (asked[text] >= OFTEN).astype(float)
-    share = np.bincount(log.account, weights=again, minlength=log.n_accounts) / np.maximum(log.sent, 1)
-    return Repeats(again, float(share.mean()), often)
+        tried |= log.rows["status"].fill_null(200).to_numpy() >= REFUSED
+    asked = np.bincount(text[~tried], minlength=int(text.max(initial=-1)) + 1)[text]
+    again, often = (asked > 1).astype(float), (asked >= OFTEN).astype(float)
+    by_account = 1 / np.maximum(log.sent, 1)[log.account] / max(log.n_accounts, 1)
+    times, place = np.unique(asked, return_inverse=True)
+    share: Floats = np.bincount(place, weights=by_account).astype(float)
+    return Repeats(again, float(again @ by_account), often, tried, times, share)
 
 
 def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     """Weigh how few of the members' requests come again, against people's repeats.
 
     Null: each request repeats with at least two thirds of the log's usual rate, as those of a service's
-    customers do. Not tested in a log of free text: there nobody repeats.
+    customers do: anywhere in the log, and among the group's own requests, where fewer meet. The mean of the
+    two: what one operator asks others may ask too, a benchmark say, but it asks each of it once. Not tested
+    in a log of free text: there nobody repeats.
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
     said = f"are in the log once more, word for word; of an account's it is usually {known.usual:.1%}"
-    again = known.again[group.member_rows(log)]
-    return _finding(Signal.REPEATS, again, known.usual, PEOPLES * known.usual, "people's repeats", said)
+    rows = group.member_rows(log)
+    again = known.again[rows]
+    found = _finding(Signal.REPEATS, again, known.usual, PEOPLES * known.usual, "people's repeats", said)
+    among = _shortfall(len(rows), _again_among(log, rows, known), PEOPLES * known.usual_among(len(rows)))
+    both = [found.log_e, log_e_value(among)]
+    return found._replace(log_e=float(log_mean_exp(np.array(both))))
+
+
+def _again_among(log: Traffic, rows: Ints, known: Repeats) -> float:
+    """Return the share of some rows whose text comes again among them, at another time."""
+    _, place = np.unique(log.rows["text"].to_numpy()[rows], return_inverse=True)
+    asked = np.bincount(place, weights=~known.tried[rows])
+    return float((asked[place] > 1).mean())
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:

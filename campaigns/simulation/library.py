@@ -203,6 +203,24 @@ _LOOKALIKES = (
         declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.HOURS),
     ),
     Scenario(
+        name="free_tier", beats=True, shape=Shape.PREAMBLE,
+        sentence="A tool's free tier: so many items a week on each user's key, at any hour.", accounts=80,
+        per_day=6, share=0.9, partition=Partition.QUOTA, roles=_PEOPLE, families=12,
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.HOURS),
+    ),
+    Scenario(
+        name="published_job", shape=Shape.PREAMBLE,
+        sentence="A published job that runs every four hours, on whatever is new.", accounts=60, per_day=6,
+        share=0.8, partition=Partition.ROUND_ROBIN, hours=Hours.CLOCK, roles=_PEOPLE,
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.HOURS),
+    ),
+    Scenario(
+        name="evening_course", shape=Shape.TASK,
+        sentence="A course every evening, exercises of their own for all.", accounts=90, per_day=3, share=0.6,
+        hours=Hours.LESSONS, roles=("probe",), families=2,
+        declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.HOURS),
+    ),
+    Scenario(
         name="reseller", beats=True, shape=Shape.TASK,
         sentence="A reseller's ordinary users behind proxies.", accounts=120, per_day=5, share=0.9,
         partition=Partition.HEAVY, hours=Hours.HUMAN, draw=Draw.PEOPLE, addresses=Addresses.ROTATING,

@@ -35,13 +35,14 @@ class Draw(StrEnum):
 
 
 class Partition(StrEnum):
-    """How the work is split among accounts."""
+    """How the work is split among accounts; quota: heavy, cut off at a number that half of them reach."""
 
     ROUND_ROBIN = "round_robin"
     RANDOM = "random"
     STICKY = "sticky"
     CONTIGUOUS = "contiguous"
     HEAVY = "heavy"
+    QUOTA = "quota"
 
 
 class Hours(StrEnum):
@@ -54,6 +55,8 @@ class Hours(StrEnum):
     NIGHTLY = "nightly"
     WAVE = "wave"
     DEADLINE = "deadline"
+    LESSONS = "lessons"
+    CLOCK = "clock"
 
 
 class Addresses(StrEnum):

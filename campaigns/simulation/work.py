@@ -101,6 +101,10 @@ def _schedule(
     rate = np.full(m, scenario.per_day * days)
     if scenario.partition is Partition.HEAVY:
         rate *= np.exp(rng.normal(0, PERSONAL_RATE, m) - PERSONAL_RATE**2 / 2)
+    if scenario.partition is Partition.QUOTA:
+        wanted = rng.poisson(rate * np.exp(rng.normal(0, PERSONAL_RATE, m)))
+        slot = np.repeat(np.arange(m), np.minimum(wanted, int(scenario.per_day * days)))
+        return slot, _moments(scenario.hours, len(slot), days, first_weekday, rng)
     if scenario.hours is Hours.HUMAN:
         first = crew[np.arange(m) * _generations(scenario, days)]
         slot, time, _ = session_times(people, first, rng.poisson(rate), days, first_weekday, rng)
@@ -129,6 +133,10 @@ def _moments(hours: Hours, n: int, days: int, first_weekday: int, rng: Generator
         day_back = rng.geometric(0.45, n) - 1
         hour_back = rng.gamma(2.0, 2.5, n).clip(0, 14)
         return (end - day_back * DAY - hour_back * 3600) % window
+    if hours is Hours.LESSONS:
+        return (rng.integers(0, days, n) + rng.uniform(18, 20, n) / 24) * DAY
+    if hours is Hours.CLOCK:
+        return (rng.integers(0, days * 6, n) / 6) * DAY + rng.exponential(20, n).clip(0, 300)
     return rng.uniform(0, window, n)
 
 
