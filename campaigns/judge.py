@@ -196,8 +196,8 @@ def _campaigns(
 ) -> dict[int, Group]:
     """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
 
-    A campaign of several crews is one each, of those that a group that passes is of. What has grown may turn
-    out to be one: folded, grown, and folded again. Whoever is in none may then join, and show that two are.
+    Of several crews each that has a passing group of its own is a campaign. What has grown may turn out to be
+    one: folded, grown, and folded again. Whoever is in none may then join, and show that two are one.
     """
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     folded, home = fold(log, [groups[i] for i in passing], law, topics)

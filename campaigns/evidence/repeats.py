@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats, Ints, log_mean_exp
+from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -72,13 +72,16 @@ def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
-    said = f"are in the log once more, word for word; of an account's it is usually {known.usual:.1%}"
     rows = group.member_rows(log)
-    again = known.again[rows]
-    found = _finding(Signal.REPEATS, again, known.usual, PEOPLES * known.usual, "people's repeats", said)
-    among = _shortfall(len(rows), _again_among(log, rows, known), PEOPLES * known.usual_among(len(rows)))
-    both = [found.log_e, log_e_value(among)]
-    return found._replace(log_e=float(log_mean_exp(np.array(both))))
+    inside, usually = _again_among(log, rows, known), known.usual_among(len(rows))
+    said = (
+        f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
+        f"of an account's it is usually {known.usual:.1%}, and {usually:.1%} in so many requests"
+    )
+    anywhere = known.again[rows]
+    found = _finding(Signal.REPEATS, anywhere, known.usual, PEOPLES * known.usual, "people's repeats", said)
+    among = log_e_value(_shortfall(len(rows), inside, PEOPLES * usually))
+    return found._replace(log_e=float(np.logaddexp(found.log_e or 0.0, among) - np.log(2)))
 
 
 def _again_among(log: Traffic, rows: Ints, known: Repeats) -> float:
