@@ -110,34 +110,44 @@ def auc(crew: pl.DataFrame, others: pl.DataFrame, kind: str, seed: int = 0) -> f
 
 
 @pytest.fixture(scope="module")
-def accounts() -> pl.DataFrame:
-    settings = SimulationSettings(
-        accounts=8000, rate=2.5, campaigns=tuple(SCENARIOS), decoys=tuple(DECOYS), seed=1
-    )
-    return describe(simulate(None, settings))
+def logs() -> list[pl.DataFrame]:
+    """Accounts of two logs: over sixty accounts of one a score is off by a few hundredths."""
+    every = {"campaigns": tuple(SCENARIOS), "decoys": tuple(DECOYS)}
+    return [
+        describe(simulate(None, SimulationSettings(accounts=8000, rate=2.5, seed=seed, **every)))
+        for seed in (1, 2)
+    ]
 
 
 def undeclared(name: str) -> list[str]:
     return [k for k in KINDS if k not in SCENARIOS[name].declared]
 
 
+def mean_auc(logs: list[pl.DataFrame], name: str, others: list[str], kind: str) -> float:
+    """Mean over logs of how well a crew is told by one kind of trait from accounts of other kinds."""
+    scores = []
+    for accounts in logs:
+        crew = accounts.filter(pl.col("kind") == f"campaign:{name}")
+        pool = accounts.filter(pl.col("kind").is_in(others))
+        scores.append(auc(crew, controls(pool, crew, each=4), kind))
+    return float(np.mean(scores))
+
+
 @pytest.mark.parametrize("name", [n for n in SCENARIOS if SCENARIOS[n].accounts >= FEW])
-def test_no_undeclared_trait_gives_operators_away_among_ordinary_accounts(accounts: pl.DataFrame, name: str):
-    crew = accounts.filter(pl.col("kind") == f"campaign:{name}")
-    organic = controls(accounts.filter(pl.col("kind") == "organic"), crew, each=4)
-    scores = {kind: auc(crew, organic, kind) for kind in undeclared(name)}
+def test_no_undeclared_trait_gives_operators_away_among_ordinary_accounts(
+    logs: list[pl.DataFrame], name: str
+):
+    scores = {kind: mean_auc(logs, name, ["organic"], kind) for kind in undeclared(name)}
     assert all(score < NEAR_CHANCE for score in scores.values()), scores
 
 
 @pytest.mark.parametrize("name", [n for n in SCENARIOS if SCENARIOS[n].accounts >= FEW])
-def test_no_undeclared_trait_gives_operators_away_among_lookalikes(accounts: pl.DataFrame, name: str):
-    crew = accounts.filter(pl.col("kind") == f"campaign:{name}")
+def test_no_undeclared_trait_gives_operators_away_among_lookalikes(logs: list[pl.DataFrame], name: str):
     scores = {}
     for kind in undeclared(name):
         plain = [f"decoy:{n}" for n, d in DECOYS.items() if kind not in d.declared]
         if plain:
-            others = controls(accounts.filter(pl.col("kind").is_in(plain)), crew, each=4)
-            scores[kind] = auc(crew, others, kind)
+            scores[kind] = mean_auc(logs, name, plain, kind)
     assert all(score < NEAR_CHANCE for score in scores.values()), scores
 
 
