@@ -5,10 +5,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from campaigns.laws import Floats, Ints
-from campaigns.link import LinkSettings, link
+from campaigns.link import LinkSettings, components, link, shared_accounts
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
@@ -138,17 +137,9 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
     place[shared] = np.arange(len(shared))
     address = place[codes]
     seen = np.flatnonzero(~log.held_out & (address >= 0))
-    pairs = np.unique(address[seen] * log.n_accounts + log.account[seen])
-    used = sparse.csr_array(
-        (np.ones(len(pairs)), np.divmod(pairs, log.n_accounts)), shape=(len(shared), log.n_accounts)
-    )
-    both = sparse.coo_array(used @ used.T)
-    left, right = both.coords
-    most = both.data >= settings.min_share * users[shared][np.stack([left, right])].max(axis=0)
-    same = sparse.coo_array((both.data * most, (left, right)), shape=both.shape)
-    same.eliminate_zeros()
-    _, joined = connected_components(same, directed=False)
-    return np.append(joined, -1)[address].astype(np.int64)
+    left, right, both = shared_accounts(log.account[seen], address[seen], log.n_accounts, len(shared))
+    most = both >= settings.min_share * np.maximum(users[shared[left]], users[shared[right]])
+    return np.append(components(left[most], right[most], len(shared)), -1)[address]
 
 
 def network_groups(log: Traffic, network: Ints) -> list[Group]:

@@ -18,6 +18,12 @@ Ints = NDArray[np.int64]
 BYSTANDERS = (0.02, 0.1)  # shares of a group that may not be of the operator, and do as people do
 
 
+def effective_number(counts: Floats | Ints) -> float:
+    """Return the number of equal parts that are as spread out as the counts: exp(entropy) (Hill 1973)."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
 class Cells(NamedTuple):
     """Sparse counts by (account, bin): only the cells that the held-out rows touch.
 

@@ -35,6 +35,26 @@ class Overlaps(NamedTuple):
     expected: Floats
 
 
+def shared_accounts(
+    account: Ints, cluster: Ints, n_accounts: int, n_clusters: int
+) -> tuple[Ints, Ints, Ints]:
+    """Return the pairs of clusters that share accounts, (e,) left < right, and how many; rows (r,)."""
+    incidence = sparse.csr_array(
+        (np.ones(len(account)), (account, cluster)), shape=(n_accounts, n_clusters), dtype=np.float64
+    )
+    incidence.data[:] = 1
+    shared = sparse.coo_array(sparse.triu(incidence.T @ incidence, k=1))
+    left, right = (axis.astype(np.int64) for axis in shared.coords)
+    return left, right, shared.data.astype(np.int64)
+
+
+def components(left: Ints, right: Ints, n: int) -> Ints:
+    """Return (n,) the number of the connected component of each of n, that pairs (e,) join."""
+    graph = sparse.coo_array((np.ones(len(left)), (left, right)), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    return component.astype(np.int64)
+
+
 def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> Overlaps:
     """Count the accounts that each pair of clusters shares, and what chance would give.
 
@@ -43,21 +63,15 @@ def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> O
     probability 1 - exp(-N_a n / N), so popular clusters and busy accounts are expected to meet. Cost: the
     pairs that do share, plus clusters squared times the number of different activities.
     """
-    m = len(activity)
-    incidence = sparse.csr_array(
-        (np.ones(len(account)), (account, cluster)), shape=(m, n_clusters), dtype=np.float64
-    )
+    left, right, shared = shared_accounts(account, cluster, len(activity), n_clusters)
     size: Floats = np.bincount(cluster, minlength=n_clusters).astype(float)
-    incidence.data[:] = 1
-    shared = sparse.coo_array(sparse.triu(incidence.T @ incidence, k=1))
-    left, right = (axis.astype(np.int64) for axis in shared.coords)
     levels, people = np.unique(activity, return_counts=True)
     present = -np.expm1(-np.outer(size, levels) / max(activity.sum(), 1))
     expected = np.empty(len(left))
     for block in range(0, len(left), 65_536):  # never a dense clusters x clusters matrix
         part = slice(block, block + 65_536)
         expected[part] = np.einsum("ev,ev,v->e", present[left[part]], present[right[part]], people)
-    return Overlaps(left, right, shared.data.astype(np.int64), expected)
+    return Overlaps(left, right, shared, expected)
 
 
 def link(account: Ints, cluster: Ints, activity: Ints, n_clusters: int, settings: LinkSettings) -> Ints:
@@ -79,8 +93,4 @@ def link(account: Ints, cluster: Ints, activity: Ints, n_clusters: int, settings
         & enough[pairs.left]
         & enough[pairs.right]
     )
-    graph = sparse.coo_array(
-        (np.ones(int(keep.sum())), (pairs.left[keep], pairs.right[keep])), shape=(n_clusters, n_clusters)
-    )
-    _, component = connected_components(graph, directed=False)
-    return np.where(enough, component, -1).astype(np.int64)
+    return np.where(enough, components(pairs.left[keep], pairs.right[keep], n_clusters), -1)

@@ -1,6 +1,7 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from campaigns.groups import Group, accounts_in
-from campaigns.laws import Floats, Ints
+from campaigns.laws import Floats, Ints, effective_number
 from campaigns.mixture import Side, by_hours, by_rate, by_share, by_topics, mixture, work_of
 from campaigns.people import People
 from campaigns.traffic import Traffic
@@ -71,16 +72,23 @@ def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
     counts = sparse.csr_array((np.ones(len(work)), cells), shape=(len(members), len(used)))
     shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
     kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
-    parts = [members[kind == i] for i in np.unique(kind)]
-    while len(parts) > 1:
-        pairs = list(combinations(range(len(parts)), 2))
-        ratios = [one_rate_or_two(log, parts[i], parts[j], people) for i, j in pairs]
-        best = int(np.argmax(ratios))
-        if ratios[best] <= OTHER_RATE:
+
+    @cache
+    def rate(kinds: frozenset[int]) -> float:
+        return one_rate(log, members[np.isin(kind, list(kinds))], people)
+
+    def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
+        one, other = pair
+        return rate(one | other) - rate(one) - rate(other)
+
+    found = [frozenset({int(i)}) for i in np.unique(kind)]
+    while len(found) > 1:
+        best = max(combinations(found, 2), key=ratio)
+        if ratio(best) < OTHER_RATE:
             break
-        i, j = pairs[best]
-        parts[i] = np.union1d(parts[i], parts.pop(j))
-    return [group.without(np.setdiff1d(members, part)) for part in sorted(parts, key=len, reverse=True)]
+        found = [kinds for kinds in found if kinds not in best] + [best[0] | best[1]]
+    crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in found]
+    return sorted(crew, key=lambda part: -len(part.members))
 
 
 def grown(
@@ -155,9 +163,8 @@ def widened(log: Traffic, group: Group, people: People, labels: dict[str, Ints],
     new = np.setdiff1d(wide.members, group.members)
     if not len(new):
         return group
-    apart = one_rate(log, group.members, people) + one_rate(log, new, people)
     second_mean = np.log(len(wide.members)) / 2  # what a fitted parameter is worth (Schwarz 1978)
-    return wide if one_rate(log, wide.members, people) >= apart - second_mean else group
+    return wide if one_rate_or_two(log, group.members, new, people) >= -second_mean else group
 
 
 def _asked(log: Traffic, group: Group, labels: dict[str, Ints]) -> Ints:
@@ -194,9 +201,8 @@ def _mark(found: dict[str, NDArray[np.bool_]], labels: dict[str, Ints], work: In
     """Return the view in which a few labels of its own cover a group's work, if there is one."""
     for view in MARKS:
         if view in found and found[view][work].mean() >= COVERED:
-            shares = np.bincount(labels[view][work][found[view][work]])
-            shares = shares[shares > 0] / shares.sum()
-            if np.exp(-(shares * np.log(shares)).sum()) <= FEW:
+            own = np.bincount(labels[view][work][found[view][work]])
+            if effective_number(own) <= FEW:
                 return view
     return None
 

@@ -41,13 +41,7 @@ def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tup
             home.append(again)
             continue
         alike = (
-            i
-            for i in numbers
-            if (
-                (_same_work(overlaps := _overlaps(mix, mixes[i])) or _own_template(log, group, campaigns[i]))
-                and one_rate_or_two(log, group.members, campaigns[i].members, people) > OTHER_RATE
-            )
-            or _one_queue(log, group, campaigns[i], overlaps, people)
+            i for i in numbers if _one_operator(log, group, campaigns[i], _overlaps(mix, mixes[i]), people)
         )
         if (part_of := next(alike, None)) is not None:
             home.append(part_of)
@@ -93,17 +87,26 @@ def _same_work(overlaps: list[float | None]) -> bool:
     return bool(seen) and min(seen) >= SAME_WORK
 
 
-def _one_queue(
+def _one_operator(
     log: Traffic, group: Group, other: Group, overlaps: list[float | None], people: People
 ) -> bool:
-    """Return whether two groups share topics and volumes, and no template tells them apart."""
+    """Return whether one rate fits two groups as well as two rates, or nearly where they do the same work."""
+    if _same_work(overlaps) or _own_template(log, group, other):
+        least = OTHER_RATE
+    elif _some_work(log, group, other, overlaps):
+        least = 0.0
+    else:
+        return False
+    return one_rate_or_two(log, group.members, other.members, people) >= least
+
+
+def _some_work(log: Traffic, group: Group, other: Group, overlaps: list[float | None]) -> bool:
+    """Return whether two groups share topics, and no template tells them apart."""
     *views, topics = (overlap or 0.0 for overlap in overlaps)
     if topics < SOME_WORK:
         return False
     marks = np.maximum(_marks(log, group), _marks(log, other))
-    if any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True)):
-        return False
-    return one_rate_or_two(log, group.members, other.members, people) >= 0
+    return not any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True))
 
 
 def _marks(log: Traffic, group: Group) -> Floats:

@@ -123,21 +123,21 @@ def undeclared(name: str) -> list[str]:
     return [k for k in KINDS if k not in SCENARIOS[name].declared]
 
 
-def mean_auc(logs: list[pl.DataFrame], name: str, others: list[str], kind: str) -> float:
-    """Mean over logs of how well a crew is told by one kind of trait from accounts of other kinds."""
+def mean_aucs(logs: list[pl.DataFrame], name: str, others: list[str], traits: list[str]) -> dict[str, float]:
+    """Mean over logs of how well a crew is told from accounts of other kinds, by each kind of trait."""
     scores = []
     for accounts in logs:
         crew = accounts.filter(pl.col("kind") == f"campaign:{name}")
-        pool = accounts.filter(pl.col("kind").is_in(others))
-        scores.append(auc(crew, controls(pool, crew, each=4), kind))
-    return float(np.mean(scores))
+        matched = controls(accounts.filter(pl.col("kind").is_in(others)), crew, each=4)
+        scores.append([auc(crew, matched, trait) for trait in traits])
+    return dict(zip(traits, np.mean(scores, axis=0).tolist(), strict=True))
 
 
 @pytest.mark.parametrize("name", [n for n in SCENARIOS if SCENARIOS[n].accounts >= FEW])
 def test_no_undeclared_trait_gives_operators_away_among_ordinary_accounts(
     logs: list[pl.DataFrame], name: str
 ):
-    scores = {kind: mean_auc(logs, name, ["organic"], kind) for kind in undeclared(name)}
+    scores = mean_aucs(logs, name, ["organic"], undeclared(name))
     assert all(score < NEAR_CHANCE for score in scores.values()), scores
 
 
@@ -147,7 +147,7 @@ def test_no_undeclared_trait_gives_operators_away_among_lookalikes(logs: list[pl
     for kind in undeclared(name):
         plain = [f"decoy:{n}" for n, d in DECOYS.items() if kind not in d.declared]
         if plain:
-            scores[kind] = mean_auc(logs, name, plain, kind)
+            scores |= mean_aucs(logs, name, plain, [kind])
     assert all(score < NEAR_CHANCE for score in scores.values()), scores
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -42,28 +42,35 @@ def frames(groups: Sequence[Sequence[str]]) -> Found:
 
 
 def run_log(log: Log, prompts: Path | None, methods: Sequence[str]) -> list[Record]:
-    """Make a log and score the methods on it; of one that failed the record has `failed`, no score."""
+    """Make a log and score the methods on it; of one that failed the record has `failed`, no score.
+
+    Ours runs in one folder and fits its encoder once: only the first one's seconds are those of a whole run.
+    """
     made = _played(log, prompts)
     marked = made.traffic.with_columns(clean=made.labels["kind"].cast(pl.String) == "organic")
     space = text_space(marked, log.settings.seed) if any(m in RIVALS for m in methods) else None
-    records = []
     with tempfile.TemporaryDirectory() as folder:
-        for method in methods:
-            began = perf_counter()
-            try:
-                if method in RIVALS:
-                    found = _rival(method, marked, space, log.settings.seed)
-                else:
-                    found = _ours(made, Path(folder), method)
-            except ImportError as missing:
-                logger.warning("%s left out: %s", method, missing)
-                continue
-            except Exception as fault:  # the other methods and logs are still worth having
-                why = f"{type(fault).__name__}: {fault}"
-                records.append({"log": log.name, "method": method, "failed": why})
-                continue
-            records.append(_record(log, method, found, made, perf_counter() - began))
-    return records
+
+        def find(method: str) -> Found:
+            if method in RIVALS:
+                return _rival(method, marked, space, log.settings.seed)
+            return _ours(made, Path(folder), method)
+
+        scored = [_scored(log, made, method, find) for method in methods]
+    return [record for record in scored if record is not None]
+
+
+def _scored(log: Log, made: Simulated, method: str, find: Callable[[str], Found]) -> Record | None:
+    """Return the record of a method, None where what it needs is not installed."""
+    began = perf_counter()
+    try:
+        found = find(method)
+    except ImportError as missing:
+        logger.warning("%s left out: %s", method, missing)
+        return None
+    except Exception as fault:  # the other methods and logs are still worth having
+        return {"log": log.name, "method": method, "failed": f"{type(fault).__name__}: {fault}"}
+    return _record(log, method, found, made, perf_counter() - began)
 
 
 def _played(log: Log, prompts: Path | None) -> Simulated:

@@ -4,6 +4,7 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding
 from campaigns.groups import Group
+from campaigns.laws import effective_number
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -11,8 +12,7 @@ from campaigns.vocabulary import Signal, Status
 def spread(log: Traffic, group: Group) -> Finding:
     """Count the accounts, and the number of equal accounts that would be as spread out: exp(entropy)."""
     rows = group.member_rows(log)
-    shares = np.unique(log.account[rows], return_counts=True)[1] / max(len(rows), 1)
-    effective = float(np.exp(-(shares * np.log(shares)).sum()))
+    effective = effective_number(np.bincount(log.account[rows]))
     n = len(group.members)
     return Finding(
         Signal.SPREAD,

@@ -5,7 +5,7 @@ import numpy as np
 from campaigns.aspects import aspect, log_ratio, tightness
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Ints
+from campaigns.laws import Ints, effective_number
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -27,8 +27,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
     view = aspect(log, group.rows, member, topics, people.topics)
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.TASKS, "no rows in one of the halves")
-    shares = np.bincount(topics[rows]) / len(rows)
-    breadth = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
+    breadth = effective_number(np.bincount(topics[rows]))
     tight, ratio = tightness(view), TEMPER * log_ratio(view, people.tasks)
     return Finding(
         Signal.TASKS,

@@ -101,17 +101,21 @@ def _schedule(
     rate = np.full(m, scenario.per_day * days)
     if scenario.partition is Partition.HEAVY:
         rate *= np.exp(rng.normal(0, PERSONAL_RATE, m) - PERSONAL_RATE**2 / 2)
-    if scenario.partition is Partition.QUOTA:
+    quota = scenario.partition is Partition.QUOTA
+    if not quota and scenario.hours is not Hours.HUMAN:
+        n = rng.poisson(rate.sum())
+        time = np.sort(_moments(scenario.hours, n, days, first_weekday, rng))
+        return _split(scenario.partition, n, m, rate / rate.sum(), rng), time
+    if quota:
         wanted = rng.poisson(rate * np.exp(rng.normal(0, PERSONAL_RATE, m)))
-        slot = np.repeat(np.arange(m), np.minimum(wanted, int(scenario.per_day * days)))
-        return slot, _moments(scenario.hours, len(slot), days, first_weekday, rng)
+        sent = np.minimum(wanted, int(scenario.per_day * days))
+    else:
+        sent = rng.poisson(rate)
     if scenario.hours is Hours.HUMAN:
         first = crew[np.arange(m) * _generations(scenario, days)]
-        slot, time, _ = session_times(people, first, rng.poisson(rate), days, first_weekday, rng)
+        slot, time, _ = session_times(people, first, sent, days, first_weekday, rng)
         return slot, time
-    n = rng.poisson(rate.sum())
-    time = np.sort(_moments(scenario.hours, n, days, first_weekday, rng))
-    return _split(scenario.partition, n, m, rate / rate.sum(), rng), time
+    return np.repeat(np.arange(m), sent), _moments(scenario.hours, sent.sum(), days, first_weekday, rng)
 
 
 def _moments(hours: Hours, n: int, days: int, first_weekday: int, rng: Generator) -> Floats:
