@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from scipy import sparse
 
+from campaigns.crews import crews
 from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
@@ -29,9 +31,10 @@ from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
 from campaigns.explain import OPERATOR, Weighed, at_most, weigh
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
-from campaigns.laws import Ints
+from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings
-from campaigns.members import NETWORK, TOPICS, crews, grown, parts, widened
+from campaigns.marks import NETWORK, TOPICS
+from campaigns.members import grown, parts, widened
 from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
@@ -41,7 +44,6 @@ from campaigns.volumes import Volumes, volumes
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
 TEXTS_READ = 30
-NOBODY = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -105,25 +107,35 @@ def judge(
         findings = evidence(log, group, sent, law, topics, known, settings.ignore)
         return Looked(findings, _explanations(log, group, findings))
 
-    looked = {}
-    for i, group in enumerate(groups):
-        sent = volumes(log, group, law)
-        if _promising(log, group, sent, settings.ignore):
-            looked[i] = look(group, sent)
-    log_e = np.array([looked[i].log_e if i in looked else 0.0 for i in range(len(groups))])
-    q_values = e_bh_q_values(log_e)
+    looked: dict[int, Looked] = {}
+    labels = {**log.clusters, TOPICS: topics, NETWORK: network}
+
+    def passing(new: int) -> tuple[Floats, Floats, list[int]]:
+        """Weigh the last groups; return the log e-values and q-values of all, and who passes in order."""
+        for i in range(len(groups) - new, len(groups)):
+            sent = volumes(log, groups[i], law)
+            if _promising(log, groups[i], sent, settings.ignore):
+                looked[i] = look(groups[i], sent)
+        log_e = np.array([looked[i].log_e if i in looked else 0.0 for i in range(len(groups))])
+        q_values = e_bh_q_values(log_e)
+        passed = [i for i in looked if q_values[i] <= settings.level]
+        plain = {i: _plainness(looked[i].findings, len(groups[i].members)) for i in passed}
+        return log_e, q_values, sorted(passed, key=lambda i: (-plain[i], -log_e[i]))
+
+    log_e, q_values, passed = passing(len(groups))
+    found, alone = _crews(log, groups, passed, law, labels)
+    if alone := [crew for crew in alone if len(crew.members) >= settings.link.min_accounts]:
+        groups += alone
+        log_e, q_values, passed = passing(len(alone))
+        found, alone = _crews(log, groups, passed, law, labels)
+    first = _campaigns(log, found, alone, law, labels)
     sizes = np.array([len(group.members) for group in groups])
     order = np.lexsort((-sizes, -np.maximum(log_e, 0.0)))  # of groups without evidence the largest
-    passing = sorted(
-        (int(i) for i in order if q_values[i] <= settings.level),
-        key=lambda i: -_plainness(looked[i].findings, len(groups[i].members)),
-    )
-    first = _campaigns(log, groups, passing, law, topics, network)
     others = [int(i) for i in order if i not in first]
     for i, campaign in list(first.items()):
-        sent = volumes(log, campaign, law)
-        if not _promising(log, campaign, sent, settings.ignore):  # a part was even, the whole is not
-            groups[i], looked[i], q_values[i] = first.pop(i), look(campaign, sent), 1.0
+        parts = campaign, everything_of(log, campaign)  # of a harvest not all families have a label
+        if not any(_promising(log, part, volumes(log, part, law), settings.ignore) for part in parts):
+            groups[i], looked[i], q_values[i] = first.pop(i), look(campaign, volumes(log, campaign, law)), 1.0
             others.insert(0, i)  # and stands for its parts
     listed = [*first, *_others(log, groups, others, first)]
     logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
@@ -191,39 +203,55 @@ def _telling(log: Traffic, group: Group) -> bool:
     return int((~log.held_out[group.rows]).sum()) >= TELLING
 
 
-def _campaigns(
-    log: Traffic, groups: list[Group], passing: list[int], law: People, topics: Ints, network: Ints
-) -> dict[int, Group]:
-    """Make campaigns of the groups that pass, by the number of the strongest group in each, in their order.
+def _crews(
+    log: Traffic, groups: list[Group], passing: list[int], law: People, labels: dict[str, Ints]
+) -> tuple[dict[int, Group], list[Group]]:
+    """Fold the groups that pass into campaigns, and take these apart into crews.
 
-    Of several crews each that has a passing group of its own is a campaign. What has grown may turn out to be
-    one: folded, grown, and folded again. Whoever is in none may then join, and show that two are one.
+    Return the crews that have a passing group of their own, by the number of the strongest, and the others.
     """
-    labels = {**log.clusters, TOPICS: topics, NETWORK: network}
-    folded, home = fold(log, [groups[i] for i in passing], law, topics)
+    folded, home = fold(log, [groups[i] for i in passing], law, labels[TOPICS])
     found: dict[int, Group] = {}
+    alone = []
     for c, campaign in enumerate(folded):
         held = [i for i, at in zip(passing, home, strict=True) if at == c]
         for crew in crews(log, campaign, law, labels):
             own = (i for i in held if 2 * np.isin(groups[i].members, crew.members).mean() > 1)
             if (strongest := next(own, None)) is not None:
                 found[strongest] = crew
+            else:
+                alone.append(crew)
+    return found, alone
+
+
+def _campaigns(
+    log: Traffic, found: dict[int, Group], alone: list[Group], law: People, labels: dict[str, Ints]
+) -> dict[int, Group]:
+    """Make campaigns of crews, by the number of the strongest group in each, in their order.
+
+    What has grown may turn out to be one: folded, grown, and folded again. Whoever is in none may then join,
+    and show that two are one. What crews that are no campaigns sent is theirs all the same.
+    """
     taken = np.zeros(len(log.account), dtype=bool)
-    for campaign in found.values():
+    for campaign in [*found.values(), *alone]:
         taken[campaign.member_rows(log)] = True
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
     left = _settled(log, larger)
-    found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, topics)
-    members = np.concatenate([NOBODY, *(campaign.members for campaign in found.values())])
-    wide = {i: widened(log, campaign, law, labels, members) for i, campaign in found.items()}
-    return _folded(log, _settled(log, wide), law, topics)
+    found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, labels)
+    wide = widened(log, list(found.values()), law, labels)
+    return _folded(log, _settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
 
-def _folded(log: Traffic, found: dict[int, Group], law: People, topics: Ints) -> dict[int, Group]:
+def _folded(log: Traffic, found: dict[int, Group], law: People, labels: dict[str, Ints]) -> dict[int, Group]:
     """Fold campaigns, by the strongest group in each, and leave each account to one."""
-    campaigns, home = fold(log, list(found.values()), law, topics)
+    campaigns, home = fold(log, list(found.values()), law, labels[TOPICS])
     strongest = [list(found)[home.index(c)] for c in range(len(campaigns))]
     return _settled(log, dict(zip(strongest, campaigns, strict=True)))
+
+
+def everything_of(log: Traffic, group: Group) -> Group:
+    """Return a group with all that its members sent."""
+    return replace(group, rows=np.flatnonzero(np.isin(log.account, group.members)))
 
 
 def _settled(log: Traffic, found: dict[int, Group]) -> dict[int, Group]:

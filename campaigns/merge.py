@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from campaigns.crews import OTHERS, one_or_two
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
 from campaigns.traffic import Traffic
-from campaigns.volumes import OTHER_RATE, one_rate_or_two
 
 SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
@@ -92,12 +92,12 @@ def _one_operator(
 ) -> bool:
     """Return whether one rate fits two groups as well as two rates, or nearly where they do the same work."""
     if _same_work(overlaps) or _own_template(log, group, other):
-        least = OTHER_RATE
+        least = OTHERS
     elif _some_work(log, group, other, overlaps):
         least = 0.0
     else:
         return False
-    return one_rate_or_two(log, group.members, other.members, people) >= least
+    return one_or_two(log, group.members, other.members, people) >= least
 
 
 def _some_work(log: Traffic, group: Group, other: Group, overlaps: list[float | None]) -> bool:

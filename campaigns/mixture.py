@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaln
 
 from campaigns.aspects import hour_shares, lives, smooth, while_alive
@@ -56,16 +57,37 @@ def mixture(sides: Sequence[Side], weight: Floats) -> Floats:
     weight (m,): the probability that each account is of the first kind, to begin with.
     """
     for _ in range(ROUNDS):
-        logit = np.zeros(len(weight))
-        for side in sides:
-            queue, bystanders = side.against(weight)
-            tight = side.grid[0] if len(side.grid) == 1 else max(side.grid, key=_fit(queue, weight))
-            logit += np.clip(queue(tight) - bystanders, -side.most, side.most)
+        logit = _logit(sides, weight)
         prior = float(np.clip(weight.mean(), 0.02, 0.98))
         before, weight = weight, 1 / (1 + np.exp(-np.clip(logit + np.log(prior / (1 - prior)), -30, 30)))
         if np.max(np.abs(before - weight)) < 1e-3:
             break
     return weight
+
+
+def nearest(sides: Sequence[Side], claims: NDArray[np.bool_], known: NDArray[np.bool_]) -> Ints:
+    """Return (m,) which of the operators that claim an account it does most as, the first of equals.
+
+    claims, known (k, m): whom each operator claims, and whom it has beyond doubt, to begin with.
+    """
+    theirs = known
+    for _ in range(ROUNDS):
+        fit = np.array([_logit(sides, one.astype(float)) for one in theirs])
+        nearest = np.where(claims, fit, -np.inf).argmax(axis=0)
+        before, theirs = theirs, claims & (nearest == np.arange(len(claims))[:, None])
+        if np.array_equal(before, theirs):
+            break
+    return nearest
+
+
+def _logit(sides: Sequence[Side], weight: Floats) -> Floats:
+    """Return (m,) what all sides together say for each account being of the first kind."""
+    logit = np.zeros(len(weight))
+    for side in sides:
+        queue, bystanders = side.against(weight)
+        tight = side.grid[0] if len(side.grid) == 1 else max(side.grid, key=_fit(queue, weight))
+        logit += np.clip(queue(tight) - bystanders, -side.most, side.most)
+    return logit
 
 
 def _fit(queue: Callable[[float], Floats], weight: Floats) -> Callable[[float], float]:
@@ -120,13 +142,24 @@ def by_rate(work: Work, people: People, *, template: bool) -> Against:
 
 def by_topics(topics: Ints, work: Work, people: People) -> Against:
     """Tell by topics, (n,) int64 by row of the log: one mix for all, or one's own."""
-    topic, n = topics[work.rows], len(people.topics)
-    asked = cells(work.account, topic, np.ones(len(topic), dtype=bool), len(work.inside), n)
-    wide = smooth(np.bincount(topic, minlength=n).astype(float), people.topics, 50.0)
-    bystanders = dirichlet_multinomial(asked, wide[asked.bin], [people.tasks / 2])[0]
+    return _by_choice(topics, work, people.topics, people.tasks)
+
+
+def by_models(log: Traffic, work: Work, people: People) -> Against:
+    """Tell by the models that are asked, in a log that names them: one mix for all, or one's own."""
+    return _by_choice(log.codes("model"), work, people.models, people.choice)
+
+
+def _by_choice(chosen: Ints, work: Work, shares: Floats, loose: float) -> Against:
+    """Tell by what is chosen, (n,) int64 by row of the log, -1 for none; shares (k,) of the whole log."""
+    choice, n = chosen[work.rows], len(shares)
+    account, choice = work.account[choice >= 0], choice[choice >= 0]
+    asked = cells(account, choice, np.ones(len(choice), dtype=bool), len(work.inside), n)
+    wide = smooth(np.bincount(choice, minlength=n).astype(float), shares, 50.0)
+    bystanders = dirichlet_multinomial(asked, wide[asked.bin], [loose / 2])[0]
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
-        theirs = np.bincount(topic, weights=weight[work.account], minlength=n).astype(float)
+        theirs = np.bincount(choice, weights=weight[account], minlength=n).astype(float)
         mix = smooth(theirs, wide, 50.0)
         return partial(_at, asked, mix[asked.bin]), bystanders
 

@@ -12,22 +12,26 @@ from campaigns.traffic import Traffic
 
 SAMPLE = 2_000  # accounts that the laws are fitted on
 SHORTEST = 1 / 24  # days: a life that is shorter is a session
+NO_ROWS = np.empty(0, dtype=np.int64)
 MARGIN = 4.0  # how much tighter than the whole log an ordinary interest group may be
 
 
 class People(NamedTuple):
     """Upper bounds on how tight people are; infinity is one queue.
 
-    volume, daily: gamma shapes of rows an account, and of rows a day of its life. rhythm, tasks: Dirichlet
-    concentrations of hours and topics. hours (slots,), topics (t,): the shares of the whole log.
+    volume, daily: gamma shapes of rows an account, and of rows a day of its life. rhythm, tasks, choice:
+    Dirichlet concentrations of hours, topics and models. hours (slots,), topics (t,), models (k,): the shares
+    of the whole log, no models where it does not name them.
     """
 
     volume: float
     daily: float
     rhythm: float
     tasks: float
+    choice: float
     hours: Floats
     topics: Floats
+    models: Floats
 
 
 class Reading(NamedTuple):
@@ -115,7 +119,9 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     chosen = np.sort(np.random.default_rng(seed).permutation(busy)[:SAMPLE])
     rows = np.flatnonzero(np.isin(log.account, chosen))
     hours = hour_shares(log, np.arange(len(log.account)))
-    shares = (np.bincount(topics, minlength=1) + 1.0) / (len(topics) + topics.max(initial=0) + 1.0)
+    shares = _shares(topics)
+    model = log.codes("model") if log.has("model") else NO_ROWS
+    models = _shares(model[model >= 0])
     totals = log.accounts["n_total"].to_numpy().astype(float)
     whole = Reading(totals, np.ones(len(totals)), counted=True)
     lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
@@ -129,6 +135,14 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
         daily=float(np.clip(3 * volume_shape(lived), 3.0, 5.0)),
         rhythm=bound(log.hour, hours),
         tasks=bound(topics, shares),
+        choice=bound(model, models) if len(models) else MARGIN,
         hours=hours,
         topics=shares,
+        models=models,
     )
+
+
+def _shares(bins: Ints) -> Floats:
+    """Return the share of each bin among rows (n,), a row added to each; none of no rows."""
+    counts = np.bincount(bins) + 1.0
+    return counts / counts.sum()

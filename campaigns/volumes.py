@@ -10,7 +10,7 @@ from scipy.special import gammaln, ndtr
 from scipy.stats import gamma
 
 from campaigns.groups import Group
-from campaigns.laws import BYSTANDERS, Floats, Ints, log_mean_exp, perhaps_with_bystanders, with_bystanders
+from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
 from campaigns.people import People, Reading, in_between
 from campaigns.traffic import Traffic
 
@@ -22,7 +22,6 @@ AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
 NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
 TIGHT = (0.03, 0.3)  # variance over mean of counts that somebody counts, some rows of which linking missed
-OTHER_RATE = -np.log(20)  # log-likelihood ratio to two rates from which accounts are of another operator
 LEVELS = (0.5, 0.75, 0.9, 1.0)  # quantiles of the accounts, at which such a count is looked for
 
 
@@ -90,20 +89,6 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     whole, lived = Reading(counts, exposure, counted=True), in_between(log, rows, member)
     lived = lived._replace(exposure=lived.exposure * exposure)
     return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
-
-
-def one_rate(log: Traffic, accounts: Ints, people: People) -> float:
-    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
-    rows = np.flatnonzero(np.isin(log.account, accounts))
-    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
-    return volumes(log, group, people).one_rate
-
-
-def one_rate_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
-    """Return the log-likelihood ratio of one rate for all to a rate for either, by all that they sent."""
-    both = np.union1d(accounts, others)
-    one, *two = (one_rate(log, some, people) for some in (both, accounts, others))
-    return one - sum(two)
 
 
 def _people_shapes(bound: float) -> list[float]:

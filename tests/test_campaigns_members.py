@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from campaigns.crews import crews
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
-from campaigns.members import crews, grown, widened
+from campaigns.members import grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
@@ -103,6 +104,44 @@ def test_crews_that_send_at_different_rates_are_two_whatever_both_ask(volumes, s
     assert len(fold(log, halves, law, topics)[0]) == len(sizes)
 
 
+def asking(log: Traffic, model: np.ndarray) -> Traffic:
+    """Return a log that names the model of each row."""
+    return traffic(log.rows.with_columns(model=pl.Series([f"m{i}" for i in model])), log.accounts)
+
+
+def models(log: Traffic, *turning: str) -> np.ndarray:
+    """Return models by row: mostly each account's own, but those that turn do so together."""
+    rng = np.random.default_rng(0)
+    own = rng.integers(0, 3, log.n_accounts)[log.account]
+    mostly = np.where(rng.random(len(own)) < 0.1, rng.integers(0, 3, len(own)), own)
+    together = np.isin(log.account, np.concatenate([numbers(log, name) for name in turning]))
+    return np.where(together, np.where(log.hour < 84, 0, 3), mostly)
+
+
+@pytest.mark.parametrize(("turning", "sizes"), [(["hydra"], [30, 30]), (["hydra", "other"], [60])])
+def test_crews_that_ask_models_in_other_ways_are_two_whatever_they_ask_of_them(turning, sizes):
+    log = log_of(2, [CREW, ("other", 30, "even", "flat", range(106, 116))], {})
+    log = asking(log, models(log, *turning))
+    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
+    both = group_of(log, np.union1d(numbers(log, "hydra"), numbers(log, "other")))
+    found = crews(log, both, law, {"topics": topics})
+    assert [len(crew.members) for crew in found] == sizes
+    halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
+    assert len(fold(log, halves, law, topics)[0]) == len(sizes)
+
+
+def test_whom_two_campaigns_would_have_joins_the_one_that_it_does_as():
+    log = log_of(12, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
+    log = asking(log, models(log, "hydra"))
+    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
+    crew, other = numbers(log, "hydra"), numbers(log, "other")
+    found = [group_of(log, crew[:8]), group_of(log, other[:8])]
+    wide = [group.members for group in widened(log, found, law, {"topics": topics})]
+    assert sorted(np.concatenate(wide)) == [*crew, *other]
+    assert np.isin(wide[0], crew).mean() > 0.95
+    assert np.isin(wide[1], other).mean() > 0.95
+
+
 def test_accounts_that_work_with_one_template_are_one_crew_at_whatever_rate():
     log = log_of(2, [CREW, ("other", 30, "brisk", "flat", range(106, 116))], {"hydra": 0, "other": 0})
     labels = {"run": log.clusters["run"], "topics": log.clusters["full"]}
@@ -184,11 +223,15 @@ def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:
 def test_a_campaign_without_a_mark_is_followed_along_its_labels_to_accounts_that_share_none_with_it():
     log, crew, chain = chained(11)
     law, founders = people(log, chain, 0), group_of(log, crew[:6])
-    wide = widened(log, founders, law, {"topics": chain}, np.empty(0, dtype=np.int64))
+    (wide,) = widened(log, [founders], law, {"topics": chain})
     assert set(wide.members.tolist()) == set(crew.tolist())
     assert set(wide.rows.tolist()) == set(np.flatnonzero(np.isin(log.account, crew)).tolist())
-    wide = widened(log, founders, law, {"topics": chain}, crew[9:12])  # another's, and the chain is cut
-    assert set(wide.members.tolist()) == set(crew[:9].tolist())
+    other = group_of(log, crew[9:12])  # another's, and the chain is cut
+    wide, theirs = widened(log, [founders, other], law, {"topics": chain})
+    joined = np.concatenate([wide.members, theirs.members])
+    assert set(joined.tolist()) == set(crew.tolist())
+    assert len(joined) == len(crew)
+    assert not np.isin(crew[9:12], wide.members).any()
 
 
 def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
@@ -200,5 +243,5 @@ def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     )
     slow = traffic(log.rows.filter(pl.Series(fewer)), accounts)
     founders = group_of(slow, crew[:6])
-    wide = widened(slow, founders, people(slow, chain[fewer], 0), {"topics": chain[fewer]}, crew[:0])
+    (wide,) = widened(slow, [founders], people(slow, chain[fewer], 0), {"topics": chain[fewer]})
     assert set(wide.members.tolist()) == set(crew[:6].tolist())

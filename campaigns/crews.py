@@ -1,0 +1,100 @@
+"""One operator or two: whether accounts send at one rate and to the same models, whatever they ask."""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from scipy import sparse
+
+from campaigns.groups import Group
+from campaigns.laws import Floats, Ints, cells, dirichlet_multinomial
+from campaigns.marks import TOPICS, found_in, mark_of
+from campaigns.people import People
+from campaigns.traffic import Traffic
+from campaigns.volumes import volumes
+
+OTHERS = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
+KINDS = 6  # of accounts, by topics, that are put together to crews
+ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
+
+
+def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
+    """Return the log-likelihood ratio of one operator for all to one for either, by all that they sent.
+
+    By rates, and by the models that are asked where these speak against one operator: that two crews ask the
+    same models says nothing, since all use the few that there are.
+    """
+    both = np.union1d(accounts, others)
+    rate, models = (
+        law(both) - law(accounts) - law(others) for law in (_rate(log, people), _models(log, people))
+    )
+    return rate + min(models, 0.0)
+
+
+def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> list[Group]:
+    """Return the crews that a campaign without a mark is of, largest first: itself where it is of one.
+
+    Two harvests of the same topics are found in one piece. Accounts are put together by what they ask
+    (k-means on the roots of their shares of topics, which is Hellinger's distance), and that says nothing of
+    how much they send: those who send at one rate are of one crew, others of another operator. labels as for
+    `grown`.
+    """
+    from sklearn.cluster import KMeans
+
+    members, work = group.members, group.member_rows(log)
+    if len(members) < 2 * KINDS or mark_of(found_in(log, group, labels), labels, work):
+        return [group]
+    used, topic = np.unique(labels[TOPICS][work], return_inverse=True)
+    place = log.places(members)[log.account[work]]
+    at = place.astype(np.int32), topic.astype(np.int32)  # as scikit-learn wants them
+    counts = sparse.csr_array((np.ones(len(work)), at), shape=(len(members), len(used)))
+    shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
+    kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
+
+    @cache
+    def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
+        one, other = (members[np.isin(kind, list(kinds))] for kinds in pair)
+        return one_or_two(log, one, other, people)
+
+    found = [frozenset({int(i)}) for i in np.unique(kind)]
+    while len(found) > 1:
+        best = max(combinations(found, 2), key=ratio)
+        if ratio(best) < OTHERS:
+            break
+        found = [kinds for kinds in found if kinds not in best] + [best[0] | best[1]]
+    crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in found]
+    return sorted(crew, key=lambda part: -len(part.members))
+
+
+def _rate(log: Traffic, people: People) -> Callable[[Ints], float]:
+    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
+
+    def law(accounts: Ints) -> float:
+        rows = np.flatnonzero(np.isin(log.account, accounts))
+        group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+        return volumes(log, group, people).one_rate
+
+    return law
+
+
+def _models(log: Traffic, people: People) -> Callable[[Ints], float]:
+    """Return the log-likelihood of the models that some accounts asked, around one mix.
+
+    Each share and the concentration that are fitted cost half a log of the accounts (Schwarz 1978).
+    """
+    n = len(people.models)
+    if n < 2:
+        return lambda accounts: 0.0
+    model = log.codes("model")
+
+    def law(accounts: Ints) -> float:
+        rows = np.flatnonzero((log.places(accounts)[log.account] >= 0) & (model >= 0))
+        place = log.places(accounts)[log.account[rows]]
+        asked = cells(place, model[rows], np.ones(len(rows), dtype=bool), len(accounts), n)
+        each = np.bincount(asked.bin, asked.held / asked.n_held[asked.account], n) + people.models
+        mix: Floats = each / each.sum()
+        fit = dirichlet_multinomial(asked, mix[asked.bin], ALIKE).sum(axis=1)
+        return float(fit.max()) - n / 2 * float(np.log(len(accounts)))
+
+    return law
