@@ -28,7 +28,7 @@ from campaigns.traffic import Traffic
 QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0
 # How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
-LISTED = 0.05  # a passer-by less likely to take part than this is not listed
+LISTED = 0.15  # a passer-by less likely to take part than this is not listed
 CHAIN = 8  # labels that a campaign without a mark is followed through
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
