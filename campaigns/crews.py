@@ -16,6 +16,7 @@ from campaigns.volumes import volumes
 
 OTHERS = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
 KINDS = 6  # of accounts, by topics, that are put together to crews
+OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own in
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
 
 
@@ -94,7 +95,7 @@ def _models(log: Traffic, people: People) -> Callable[[Ints], float]:
         asked = cells(place, model[rows], np.ones(len(rows), dtype=bool), len(accounts), n)
         each = np.bincount(asked.bin, asked.held / asked.n_held[asked.account], n) + people.models
         mix: Floats = each / each.sum()
-        fit = dirichlet_multinomial(asked, mix[asked.bin], ALIKE).sum(axis=1)
+        fit = dirichlet_multinomial(asked, mix[asked.bin], (*OWN, *ALIKE)).sum(axis=1)
         return float(fit.max()) - n / 2 * float(np.log(len(accounts)))
 
     return law

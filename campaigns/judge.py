@@ -133,7 +133,7 @@ def judge(
     order = np.lexsort((-sizes, -np.maximum(log_e, 0.0)))  # of groups without evidence the largest
     others = [int(i) for i in order if i not in first]
     for i, campaign in list(first.items()):
-        parts = campaign, everything_of(log, campaign)  # of a harvest not all families have a label
+        parts = campaign, _everything_of(log, campaign)  # of a harvest not all families have a label
         if not any(_promising(log, part, volumes(log, part, law), settings.ignore) for part in parts):
             groups[i], looked[i], q_values[i] = first.pop(i), look(campaign, volumes(log, campaign, law)), 1.0
             others.insert(0, i)  # and stands for its parts
@@ -249,7 +249,7 @@ def _folded(log: Traffic, found: dict[int, Group], law: People, labels: dict[str
     return _settled(log, dict(zip(strongest, campaigns, strict=True)))
 
 
-def everything_of(log: Traffic, group: Group) -> Group:
+def _everything_of(log: Traffic, group: Group) -> Group:
     """Return a group with all that its members sent."""
     return replace(group, rows=np.flatnonzero(np.isin(log.account, group.members)))
 

@@ -74,11 +74,11 @@ def nearest(sides: Sequence[Side], claims: NDArray[np.bool_], known: NDArray[np.
     theirs = known
     for _ in range(ROUNDS):
         fit = np.array([_said(sides, one.astype(float)) for one in theirs])
-        nearest = np.where(claims, fit, -np.inf).argmax(axis=0)
-        before, theirs = theirs, claims & (nearest == np.arange(len(claims))[:, None])
+        home: Ints = np.where(claims, fit, -np.inf).argmax(axis=0)
+        before, theirs = theirs, claims & (home == np.arange(len(claims))[:, None])
         if np.array_equal(before, theirs):
             break
-    return nearest
+    return home
 
 
 def _said(sides: Sequence[Side], weight: Floats) -> Floats:

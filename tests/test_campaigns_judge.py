@@ -99,6 +99,16 @@ def test_crews_of_one_volume_and_some_of_the_same_topics_are_one_operator(topics
     assert len(reported(log, cases)) == n_reports
 
 
+def test_crews_that_are_only_seen_together_are_weighed_and_reported_each_where_the_models_tell_them_apart():
+    crews = [("hydra", 40, "even", "flat", range(200, 220)), ("crew", 40, "even", "flat", range(210, 230))]
+    rows, accounts = plant(3, [ORDINARY, *crews])
+    own = pl.col("account_id").hash(0) % 3
+    turns = pl.col("account_id").str.starts_with("hydra") & (pl.col("timestamp").dt.day() > 4)
+    model = pl.when(turns).then(3).otherwise(own).cast(pl.String)
+    log, cases = judge_of(rows.with_columns(model=model), accounts)
+    assert sorted(reported(log, cases), key=min) == [{"crew"}, {"hydr"}]
+
+
 def test_ordinary_traffic_alone_reports_nothing():
     for seed in range(3, 6):
         assert reported(*judged(seed, [])) == []
