@@ -1,10 +1,8 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,25 +11,16 @@ from pydantic.dataclasses import dataclass
 from scipy import sparse
 
 from campaigns.crews import crews
-from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
-from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.concentration import concentration
-from campaigns.evidence.constant_total import constant_total
-from campaigns.evidence.evenness import evenness
-from campaigns.evidence.finding import Finding, not_tested
-from campaigns.evidence.quota import quota
-from campaigns.evidence.repeats import Repeats, question_bank, repeated, repeats
-from campaigns.evidence.rhythm import rhythm
-from campaigns.evidence.round_clock import round_clock
+from campaigns.evidence.finding import Finding
+from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
-from campaigns.evidence.sustained import sustained
-from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
-from campaigns.explain import OPERATOR, Weighed, at_most, weigh
+from campaigns.explain import Weighed
 from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
-from campaigns.laws import Floats, Ints
+from campaigns.laws import Ints
 from campaigns.link import LinkSettings
 from campaigns.marks import NETWORK, TOPICS
 from campaigns.members import grown, parts, widened
@@ -39,7 +28,7 @@ from campaigns.merge import SAME_ACCOUNTS, fold, settled
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
-from campaigns.volumes import Volumes, volumes
+from campaigns.weighing import Weighing
 
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
@@ -76,18 +65,6 @@ class Case:
         return min(self.explanations, key=lambda weighed: weighed.log_e)
 
 
-class Looked(NamedTuple):
-    """What the signals say about a group, and how it stands against each explanation."""
-
-    findings: dict[Signal, Finding]
-    explanations: list[Weighed]
-
-    @property
-    def log_e(self) -> float:
-        """What remains against the explanation that fits best."""
-        return min(weighed.log_e for weighed in self.explanations)
-
-
 def judge(
     log: Traffic, topics: Ints, texts: pl.Series, profiles: Ints, settings: JudgeSettings, seed: int
 ) -> list[Case]:
@@ -101,60 +78,36 @@ def judge(
     """
     groups, law, network = candidates(log, topics, profiles, settings, seed)
     logger.info("judging %d groups", len(groups))
-    known = repeated(log)
-
-    def look(group: Group, sent: Volumes) -> Looked:
-        findings = evidence(log, group, sent, law, topics, known, settings.ignore)
-        return Looked(findings, _explanations(log, group, findings))
-
-    looked: dict[int, Looked] = {}
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
-
-    def passing(new: int) -> tuple[Floats, Floats, list[int]]:
-        """Weigh the last groups; return the log e-values and q-values of all, and who passes in order."""
-        for i in range(len(groups) - new, len(groups)):
-            sent = volumes(log, groups[i], law)
-            if _promising(log, groups[i], sent, settings.ignore):
-                looked[i] = look(groups[i], sent)
-        log_e = np.array([looked[i].log_e if i in looked else 0.0 for i in range(len(groups))])
-        q_values = e_bh_q_values(log_e)
-        passed = [i for i in looked if q_values[i] <= settings.level]
-        plain = {i: _plainness(looked[i].findings, len(groups[i].members)) for i in passed}
-        return log_e, q_values, sorted(passed, key=lambda i: (-plain[i], -log_e[i]))
-
-    log_e, q_values, passed = passing(len(groups))
-    found, alone = _crews(log, groups, passed, law, labels)
+    seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=settings.ignore)
+    found, alone = _crews(log, seen.groups, seen.passing(groups, settings.level), law, labels)
     if alone := [crew for crew in alone if len(crew.members) >= settings.link.min_accounts]:
-        groups += alone
-        log_e, q_values, passed = passing(len(alone))
-        found, alone = _crews(log, groups, passed, law, labels)
+        found, alone = _crews(log, seen.groups, seen.passing(alone, settings.level), law, labels)
     first = _campaigns(log, found, alone, law, labels)
-    sizes = np.array([len(group.members) for group in groups])
-    order = np.lexsort((-sizes, -np.maximum(log_e, 0.0)))  # of groups without evidence the largest
-    others = [int(i) for i in order if i not in first]
+    others = [i for i in seen.order if i not in first]
     for i, campaign in list(first.items()):
-        parts = campaign, _everything_of(log, campaign)  # of a harvest not all families have a label
-        if not any(_promising(log, part, volumes(log, part, law), settings.ignore) for part in parts):
-            groups[i], looked[i], q_values[i] = first.pop(i), look(campaign, volumes(log, campaign, law)), 1.0
+        whole = replace(campaign, rows=np.flatnonzero(np.isin(log.account, campaign.members)))
+        if not any(map(seen.promising, (campaign, whole))):  # of a harvest not all families have a label
+            seen.set_aside(i, first.pop(i))
             others.insert(0, i)  # and stands for its parts
-    listed = [*first, *_others(log, groups, others, first)]
-    logger.info("%d groups judged, %d reported, %d listed", len(groups), len(first), len(listed))
+    listed = [*first, *_others(log, seen.groups, others, first)]
+    logger.info("%d groups judged, %d reported, %d listed", len(seen.groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)
     cases = []
     for i in listed:
-        group, seen = first.get(i, groups[i]), looked.get(i) or look(groups[i], volumes(log, groups[i], law))
+        group, looked = first.get(i, seen.groups[i]), seen.looked_at(i)
         aim, asked = capability(log, group, asks, everybody)
         cases.append(
             Case(
                 group=group,
                 capability=asked,
-                findings=seen.findings | _described(log, group, texts) | {Signal.CAPABILITY: aim},
-                explanations=seen.explanations,
-                log_e=seen.log_e,
-                q_value=float(q_values[i]),
+                findings=looked.findings | _described(log, group, texts) | {Signal.CAPABILITY: aim},
+                explanations=looked.explanations,
+                log_e=looked.log_e,
+                q_value=float(seen.q_values[i]),
                 reported=i in first,
-                decision_reason=_reason(first.get(i), groups[i], seen.explanations),
+                decision_reason=_reason(first.get(i), seen.groups[i], looked.explanations),
             )
         )
     return cases
@@ -180,22 +133,6 @@ def candidates(
         for part in parts(log, group, law, least)
     ]
     return _distinct(log, groups), law, network
-
-
-def _promising(log: Traffic, group: Group, sent: Volumes, ignore: Collection[Signal]) -> bool:
-    """Return whether anything can remain of a group; of most nothing does, and one signal or two say so."""
-    found = [evenness(sent), constant_total(log, group)]
-    return at_most(_but(ignore, found)) > 0
-
-
-def _plainness(findings: Mapping[Signal, Finding], n_accounts: int) -> float:
-    """Return how plainly a group that passes is one operator's: what its accounts add up to, each by each.
-
-    E-values are cut off, so many groups tie that hold an operator and some bystanders. The sum of what every
-    account adds is larger the more of the operator there is, the mean the fewer bystanders: their product.
-    """
-    ratios = [f.ratio for signal, f in findings.items() if signal in OPERATOR and f.ratio is not None]
-    return float(sum(max(ratio, 0.0) for ratio in ratios)) ** 2 / n_accounts
 
 
 def _telling(log: Traffic, group: Group) -> bool:
@@ -249,11 +186,6 @@ def _folded(log: Traffic, found: dict[int, Group], law: People, labels: dict[str
     return _settled(log, dict(zip(strongest, campaigns, strict=True)))
 
 
-def _everything_of(log: Traffic, group: Group) -> Group:
-    """Return a group with all that its members sent."""
-    return replace(group, rows=np.flatnonzero(np.isin(log.account, group.members)))
-
-
 def _settled(log: Traffic, found: dict[int, Group]) -> dict[int, Group]:
     return dict(zip(found, settled(log, list(found.values())), strict=True))
 
@@ -294,40 +226,6 @@ def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
     return list({_key(log, group): group for group in reversed(groups)}.values())[::-1]
 
 
-def evidence(
-    log: Traffic,
-    group: Group,
-    sent: Volumes,
-    law: People,
-    topics: Ints,
-    known: Repeats,
-    ignore: Collection[Signal] = (),
-) -> dict[Signal, Finding]:
-    """Return what each signal that decides says about a group; known: `repeated(log)`."""
-    found = [
-        evenness(sent),
-        quota(sent),
-        rhythm(log, group, law),
-        constant_total(log, group),
-        shared_tasks(log, group, law, topics),
-        repeats(log, group, known),
-        question_bank(log, group, known),
-        round_clock(log, group),
-        sustained(log, group),
-        off_the_clock(log, group),
-    ]
-    return _but(ignore, found)
-
-
-def _but(ignore: Collection[Signal], found: Sequence[Finding]) -> dict[Signal, Finding]:
-    return {
-        finding.signal: not_tested(finding.signal, "left out by the settings")
-        if finding.signal in ignore
-        else finding
-        for finding in found
-    }
-
-
 def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Finding]:
     """Add what is only said, and not weighed."""
     rows = group.member_rows(log)
@@ -340,14 +238,6 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
         template(texts.gather(read).to_list(), len(distinct), len(rows)),
     ]
     return {finding.signal: finding for finding in found}
-
-
-def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
-    organisation = None
-    if "org_id" in log.accounts.columns and log.has("org_id"):
-        known = log.organisation[group.members]
-        organisation = int(np.bincount(known[known >= 0]).max(initial=0)) / len(group.members)
-    return weigh(findings, organisation)
 
 
 def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighed]) -> str:

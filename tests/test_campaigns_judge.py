@@ -4,11 +4,12 @@ import pytest
 
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import FEWEST, at_most, weigh
-from campaigns.judge import JudgeSettings, candidates, evidence, judge
+from campaigns.judge import JudgeSettings, candidates, judge
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from campaigns.volumes import volumes
+from campaigns.weighing import evidence
 from tests.traffic_planted import plant
 
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))

@@ -20,10 +20,11 @@ import polars as pl
 from benchmarks.detection.tables import markdown
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import OPERATOR
-from campaigns.judge import candidates, evidence
+from campaigns.judge import candidates
 from campaigns.simulation.simulate import SimulationSettings, simulate
 from campaigns.vocabulary import Signal
 from campaigns.volumes import volumes
+from campaigns.weighing import evidence
 from flows.pipeline import plain, prepare
 from flows.results import read_inputs
 from flows.run import open_run

@@ -1,0 +1,158 @@
+"""What the signals say of groups, what remains of each against innocent explanations, and which pass."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from campaigns.discovery import e_bh_q_values
+from campaigns.evidence.clock import off_the_clock
+from campaigns.evidence.constant_total import constant_total
+from campaigns.evidence.evenness import evenness
+from campaigns.evidence.finding import Finding, not_tested
+from campaigns.evidence.quota import quota
+from campaigns.evidence.repeats import Repeats, question_bank, repeats
+from campaigns.evidence.rhythm import rhythm
+from campaigns.evidence.round_clock import round_clock
+from campaigns.evidence.sustained import sustained
+from campaigns.evidence.tasks import shared_tasks
+from campaigns.explain import OPERATOR, Weighed, at_most, weigh
+from campaigns.groups import Group
+from campaigns.laws import Floats, Ints
+from campaigns.people import People
+from campaigns.traffic import Traffic
+from campaigns.vocabulary import Signal
+from campaigns.volumes import Volumes, volumes
+
+
+class Looked(NamedTuple):
+    """What the signals say about a group, and how it stands against each explanation."""
+
+    findings: dict[Signal, Finding]
+    explanations: list[Weighed]
+
+    @property
+    def log_e(self) -> float:
+        """What remains against the explanation that fits best."""
+        return min(weighed.log_e for weighed in self.explanations)
+
+
+@dataclass(kw_only=True)
+class Weighing:
+    """Groups by number, and what the signals say of those of which anything can remain.
+
+    topics (n,) int64 by row of the log; known: `repeated(log)`; ignore: signals that are not weighed.
+    q_values (g,) float64: the smallest false-discovery level at which each group passes.
+    """
+
+    log: Traffic
+    people: People
+    topics: Ints
+    known: Repeats
+    ignore: Collection[Signal]
+    groups: list[Group] = field(default_factory=list)
+    q_values: Floats = field(default_factory=lambda: np.empty(0))
+    _looked: dict[int, Looked] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[int]:
+        """All groups, the strongest first; of those without evidence the largest."""
+        sizes = np.array([len(group.members) for group in self.groups])
+        return np.lexsort((-sizes, -np.maximum(self._log_e, 0.0))).tolist()
+
+    @property
+    def _log_e(self) -> Floats:
+        return np.array(
+            [self._looked[i].log_e if i in self._looked else 0.0 for i in range(len(self.groups))]
+        )
+
+    def promising(self, group: Group) -> bool:
+        """Return whether anything can remain of a group: of most nothing does, as one signal or two say."""
+        return self._promising(group, volumes(self.log, group, self.people))
+
+    def _promising(self, group: Group, sent: Volumes) -> bool:
+        found = [evenness(sent), constant_total(self.log, group)]
+        return at_most(_but(self.ignore, found)) > 0
+
+    def passing(self, more: list[Group], level: float) -> list[int]:
+        """Weigh more groups, and return which of all pass false-discovery control, the plainest first."""
+        for i, group in enumerate(more, len(self.groups)):
+            sent = volumes(self.log, group, self.people)
+            if self._promising(group, sent):
+                self._looked[i] = self._look(group, sent)
+        self.groups += more
+        log_e = self._log_e
+        self.q_values = e_bh_q_values(log_e)
+        passed = [i for i in self._looked if self.q_values[i] <= level]
+        plain = {i: _plainness(self._looked[i].findings, len(self.groups[i].members)) for i in passed}
+        return sorted(passed, key=lambda i: (-plain[i], -log_e[i]))
+
+    def set_aside(self, i: int, campaign: Group) -> None:
+        """Put what a group grew to in its place, as not reported: a part was even, the whole is not."""
+        self.groups[i], self.q_values[i] = campaign, 1.0
+        del self._looked[i]
+
+    def looked_at(self, i: int) -> Looked:
+        """Return what the signals say of a group."""
+        if i not in self._looked:
+            group = self.groups[i]
+            self._looked[i] = self._look(group, volumes(self.log, group, self.people))
+        return self._looked[i]
+
+    def _look(self, group: Group, sent: Volumes) -> Looked:
+        log, ignore = self.log, self.ignore
+        findings = evidence(log, group, sent, self.people, self.topics, self.known, ignore)
+        return Looked(findings, _explanations(log, group, findings))
+
+
+def _plainness(findings: Mapping[Signal, Finding], n_accounts: int) -> float:
+    """Return how plainly a group that passes is one operator's: what its accounts add up to, each by each.
+
+    E-values are cut off, so many groups tie that hold an operator and some bystanders. The sum of what every
+    account adds is larger the more of the operator there is, the mean the fewer bystanders: their product.
+    """
+    ratios = [f.ratio for signal, f in findings.items() if signal in OPERATOR and f.ratio is not None]
+    return float(sum(max(ratio, 0.0) for ratio in ratios)) ** 2 / n_accounts
+
+
+def evidence(
+    log: Traffic,
+    group: Group,
+    sent: Volumes,
+    law: People,
+    topics: Ints,
+    known: Repeats,
+    ignore: Collection[Signal] = (),
+) -> dict[Signal, Finding]:
+    """Return what each signal that decides says about a group; known: `repeated(log)`."""
+    found = [
+        evenness(sent),
+        quota(sent),
+        rhythm(log, group, law),
+        constant_total(log, group),
+        shared_tasks(log, group, law, topics),
+        repeats(log, group, known),
+        question_bank(log, group, known),
+        round_clock(log, group),
+        sustained(log, group),
+        off_the_clock(log, group),
+    ]
+    return _but(ignore, found)
+
+
+def _but(ignore: Collection[Signal], found: Sequence[Finding]) -> dict[Signal, Finding]:
+    return {
+        finding.signal: not_tested(finding.signal, "left out by the settings")
+        if finding.signal in ignore
+        else finding
+        for finding in found
+    }
+
+
+def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
+    organisation = None
+    if "org_id" in log.accounts.columns and log.has("org_id"):
+        known = log.organisation[group.members]
+        organisation = int(np.bincount(known[known >= 0]).max(initial=0)) / len(group.members)
+    return weigh(findings, organisation)
