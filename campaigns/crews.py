@@ -20,15 +20,19 @@ OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own 
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
 
 
-def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
+def one_or_two(
+    log: Traffic, accounts: Ints, others: Ints, people: People, *, by_chance: bool = False
+) -> float:
     """Return the log-likelihood ratio of one operator for all to one for either, by all that they sent.
 
     By rates, and by the models that are asked where these speak against one operator: that two crews ask the
-    same models says nothing, since all use the few that there are.
+    same models says nothing, since all use the few that there are. by_chance: rows fall to accounts by chance
+    and are not dealt out in turn, where one kind of accounts may be a row ahead of another.
     """
     both = np.union1d(accounts, others)
     rate, models = (
-        law(both) - law(accounts) - law(others) for law in (_rate(log, people), _models(log, people))
+        law(both) - law(accounts) - law(others)
+        for law in (_rate(log, people, by_chance=by_chance), _models(log, people))
     )
     return rate + min(models, 0.0)
 
@@ -56,7 +60,7 @@ def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
     @cache
     def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
         one, other = (members[np.isin(kind, list(kinds))] for kinds in pair)
-        return one_or_two(log, one, other, people)
+        return one_or_two(log, one, other, people, by_chance=True)
 
     found = [frozenset({int(i)}) for i in np.unique(kind)]
     while len(found) > 1:
@@ -68,13 +72,14 @@ def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
     return sorted(crew, key=lambda part: -len(part.members))
 
 
-def _rate(log: Traffic, people: People) -> Callable[[Ints], float]:
+def _rate(log: Traffic, people: People, *, by_chance: bool) -> Callable[[Ints], float]:
     """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
 
     def law(accounts: Ints) -> float:
         rows = np.flatnonzero(np.isin(log.account, accounts))
         group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
-        return volumes(log, group, people).one_rate
+        sent = volumes(log, group, people)
+        return sent.one_rate_by_chance if by_chance else sent.one_rate
 
     return law
 

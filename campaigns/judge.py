@@ -172,10 +172,13 @@ def _campaigns(
     taken = np.zeros(len(log.account), dtype=bool)
     for campaign in [*found.values(), *alone]:
         taken[campaign.member_rows(log)] = True
+    core = np.zeros(log.n_accounts, dtype=bool)
+    for campaign in found.values():
+        core[campaign.members] = True
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
     left = _settled(log, larger)
     found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, labels)
-    wide = widened(log, list(found.values()), law, labels)
+    wide = widened(log, list(found.values()), law, labels, core)
     return _folded(log, _settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
 

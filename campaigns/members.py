@@ -91,23 +91,28 @@ def grown(
     return _listed(group)
 
 
-def widened(log: Traffic, found: list[Group], people: People, labels: dict[str, Ints]) -> list[Group]:
+def widened(
+    log: Traffic, found: list[Group], people: People, labels: dict[str, Ints], core: NDArray[np.bool_]
+) -> list[Group]:
     """Let join whoever asks some of what a campaign without a mark asks, and does all else as its members do.
 
     A benchmark in shards, or a harvest of which each account has a few families, has no label that all its
-    accounts work on, only a chain of them. Who is of a campaign joins no other; whom several would have joins
-    the one that it does as. Together those who join a campaign must be of its members' rate and models, or
-    they are another operator's and nobody joins. labels as for `grown`.
+    accounts work on, only a chain of them. Whom several campaigns would have, unless it is of the core
+    (n_accounts,) of one, is left to the one that it does as. Together those who join a campaign must be of
+    its members' rate and models, or they are another operator's and nobody joins. labels as for `grown`.
     """
-    known = _members(log, found)
-    free = known.sum(axis=0) == 0
+    free = ~core
     wide = [_followed(log, group, people, labels, free) for group in found]
     claims = _members(log, wide)
     claimed = claims.sum(axis=0)
     if (free & (claimed > 1)).any():
         accounts, rows = np.flatnonzero(claimed), np.flatnonzero(claimed[log.account])
         seen = work_of(log, rows, accounts, log.sent)
-        home = nearest(_by_all(log, seen, people, labels), claims[:, accounts], known[:, accounts])
+        home = nearest(
+            _by_all(log, seen, people, labels),
+            claims[:, accounts],
+            _members(log, found)[:, accounts] & core[accounts],
+        )
         wide = [group.without(accounts[free[accounts] & (home != i)]) for i, group in enumerate(wide)]
     both = zip(found, wide, strict=True)
     return [larger if _one(log, group, larger, people) else group for group, larger in both]

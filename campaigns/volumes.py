@@ -40,15 +40,24 @@ class Volumes:
     @cached_property
     def one_rate(self) -> float:
         """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
+        whole = self.readings[0]
+        loose = whole.log_likelihood(whole.mean, LOOSE)
+        counted = np.array([_counted(whole, _levels(whole), tight) for tight in TIGHT])
+        each = [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
+        return _mean([*self._by_chance, *each])
+
+    @property
+    def one_rate_by_chance(self) -> float:
+        """The same where rows fall to accounts by chance, and nobody counts."""
+        return _mean(self._by_chance)
+
+    @cached_property
+    def _by_chance(self) -> list[Floats]:
         each = []
         for reading, loose in zip(self.readings, self.loose, strict=True):
             queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
             each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
-        whole = self.readings[0]
-        loose = whole.log_likelihood(whole.mean, LOOSE)
-        counted = np.array([_counted(whole, _levels(whole), tight) for tight in TIGHT])
-        each += [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
-        return float(log_mean_exp(np.concatenate(each)) - np.log(2))  # one fitted mean: half a unit and more
+        return each
 
     @cached_property
     def log_ratio(self) -> float:
@@ -105,6 +114,11 @@ def _by_shape(seen: Reading, shapes: Sequence[float]) -> Floats:
     """Return (s, means, m) log-likelihoods; the shapes (s,) are all finite or all infinite."""
     each = seen.log_likelihood(_means(seen), np.array(shapes)[:, None, None])
     return each.reshape(len(shapes), len(MEANS), -1)
+
+
+def _mean(each: list[Floats]) -> float:
+    """Average likelihoods, logs of which are given and returned, less what one fitted mean is worth."""
+    return float(log_mean_exp(np.concatenate(each)) - np.log(2))
 
 
 def _best(each: Floats) -> Floats:

@@ -17,6 +17,12 @@ ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
 
 
+def joined(log: Traffic, found: list[Group], labels: dict[str, np.ndarray]) -> list[Group]:
+    """Return campaigns with all who join; those who are of one already stay."""
+    core = np.isin(np.arange(log.n_accounts), np.concatenate([group.members for group in found]))
+    return widened(log, found, people(log, labels["topics"], 0), labels, core)
+
+
 def log_of(seed: int, crowds: list[tuple[str, int, str, str, range]], run: dict[str, int]) -> Traffic:
     """Return planted traffic in which the rows of some crowds are of one run: first letters to label."""
     rows, accounts = plant(seed, [ORDINARY, *crowds])
@@ -133,13 +139,40 @@ def test_crews_that_ask_models_in_other_ways_are_two_whatever_they_ask_of_them(t
 def test_whom_two_campaigns_would_have_joins_the_one_that_it_does_as():
     log = log_of(12, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
     log = asking(log, models(log, "hydra"))
-    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
     crew, other = numbers(log, "hydra"), numbers(log, "other")
     found = [group_of(log, crew[:8]), group_of(log, other[:8])]
-    wide = [group.members for group in widened(log, found, law, {"topics": topics})]
+    wide = [group.members for group in joined(log, found, {"topics": log.clusters["full"]})]
     assert sorted(np.concatenate(wide)) == [*crew, *other]
     assert np.isin(wide[0], crew).mean() > 0.95
     assert np.isin(wide[1], other).mean() > 0.95
+
+
+def test_whom_a_campaign_took_in_as_it_grew_is_left_to_the_one_that_it_does_as():
+    log = log_of(12, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
+    log = asking(log, models(log, "hydra"))
+    crew, other = numbers(log, "hydra"), numbers(log, "other")
+    larger = [group_of(log, np.append(crew, other[20:])), group_of(log, other[:20])]
+    core = np.isin(np.arange(log.n_accounts), [*crew[:25], *other[:20]])
+    labels = {"topics": log.clusters["full"]}
+    first, second = widened(log, larger, people(log, labels["topics"], 0), labels, core)
+    assert np.isin(first.members, crew).mean() > 0.9
+    assert np.isin(other, second.members).mean() > 0.9
+
+
+def test_accounts_that_are_dealt_to_in_turn_are_one_crew_though_one_kind_is_a_row_ahead():
+    log = log_of(2, [CREW, ("other", 30, "even", "flat", range(106, 116))], {})
+    both = np.union1d(numbers(log, "hydra"), numbers(log, "other"))
+    ahead = np.where(np.isin(np.arange(log.n_accounts), numbers(log, "hydra")), 17, 16)[log.account]
+    order = np.random.default_rng(0).permutation(len(log.account))
+    place = np.empty(len(order), dtype=np.int64)
+    by_account = order[np.argsort(log.account[order], kind="stable")]
+    place[by_account] = np.arange(len(order)) - (np.cumsum(log.sent) - log.sent)[log.account[by_account]]
+    dealt = ~np.isin(log.account, both) | (place < ahead)
+    sent = pl.Series(np.bincount(log.account[dealt]))
+    log = traffic(log.rows.filter(pl.Series(dealt)), log.accounts.with_columns(n_total=sent, n_sampled=sent))
+    topics = log.clusters["full"]
+    found = crews(log, group_of(log, both), people(log, topics, 0), {"topics": topics})
+    assert len(found) == 1
 
 
 def test_accounts_that_work_with_one_template_are_one_crew_at_whatever_rate():
@@ -222,15 +255,13 @@ def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:
 
 def test_a_campaign_without_a_mark_is_followed_along_its_labels_to_accounts_that_share_none_with_it():
     log, crew, chain = chained(11)
-    law, founders = people(log, chain, 0), group_of(log, crew[:6])
-    (wide,) = widened(log, [founders], law, {"topics": chain})
+    founders = group_of(log, crew[:6])
+    (wide,) = joined(log, [founders], {"topics": chain})
     assert set(wide.members.tolist()) == set(crew.tolist())
     assert set(wide.rows.tolist()) == set(np.flatnonzero(np.isin(log.account, crew)).tolist())
     other = group_of(log, crew[9:12])  # another's, and the chain is cut
-    wide, theirs = widened(log, [founders, other], law, {"topics": chain})
-    joined = np.concatenate([wide.members, theirs.members])
-    assert set(joined.tolist()) == set(crew.tolist())
-    assert len(joined) == len(crew)
+    wide, theirs = joined(log, [founders, other], {"topics": chain})
+    assert sorted(np.concatenate([wide.members, theirs.members])) == crew.tolist()
     assert not np.isin(crew[9:12], wide.members).any()
 
 
@@ -243,5 +274,5 @@ def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     )
     slow = traffic(log.rows.filter(pl.Series(fewer)), accounts)
     founders = group_of(slow, crew[:6])
-    (wide,) = widened(slow, [founders], people(slow, chain[fewer], 0), {"topics": chain[fewer]})
+    (wide,) = joined(slow, [founders], {"topics": chain[fewer]})
     assert set(wide.members.tolist()) == set(crew[:6].tolist())
