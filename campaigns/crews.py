@@ -38,38 +38,62 @@ def one_or_two(
 
 
 def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> list[Group]:
-    """Return the crews that a campaign without a mark is of, largest first: itself where it is of one.
+    """Return the crews that a campaign is of, largest first: itself where it is of one.
 
-    Two harvests of the same topics are found in one piece. Accounts are put together by what they ask
-    (k-means on the roots of their shares of topics, which is Hellinger's distance), and that says nothing of
-    how much they send: those who send at one rate are of one crew, others of another operator. labels as for
-    `grown`.
+    Two harvests of the same topics are found in one piece, or one with a template beside one without.
+    Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
+    one rate, and ask models in one way, are of one crew, others of another operator's. Where the campaign has
+    a mark, accounts are put together by their commonest label of it: who works with one template is of one
+    crew at any rate. labels as for `grown`.
     """
-    from sklearn.cluster import KMeans
-
     members, work = group.members, group.member_rows(log)
-    if len(members) < 2 * KINDS or mark_of(found_in(log, group, labels), labels, work):
+    if len(members) < 2 * KINDS:
         return [group]
-    used, topic = np.unique(labels[TOPICS][work], return_inverse=True)
-    place = log.places(members)[log.account[work]]
-    at = place.astype(np.int32), topic.astype(np.int32)  # as scikit-learn wants them
-    counts = sparse.csr_array((np.ones(len(work)), at), shape=(len(members), len(used)))
-    shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
-    kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
+    found = found_in(log, group, labels)
+    mark = mark_of(found, labels, work)
+    kind = (
+        _by_label(log, members, work[found[mark][work]], labels[mark])
+        if mark
+        else _by_topics(log, members, work, labels[TOPICS])
+    )
 
     @cache
     def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
         one, other = (members[np.isin(kind, list(kinds))] for kinds in pair)
         return one_or_two(log, one, other, people, by_chance=True)
 
-    found = [frozenset({int(i)}) for i in np.unique(kind)]
-    while len(found) > 1:
-        best = max(combinations(found, 2), key=ratio)
+    apart = [frozenset({int(i)}) for i in np.unique(kind)]
+    while len(apart) > 1:
+        best = max(combinations(apart, 2), key=ratio)
         if ratio(best) < OTHERS:
             break
-        found = [kinds for kinds in found if kinds not in best] + [best[0] | best[1]]
-    crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in found]
+        apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
+    crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in apart]
     return sorted(crew, key=lambda part: -len(part.members))
+
+
+def _by_topics(log: Traffic, members: Ints, work: Ints, topics: Ints) -> Ints:
+    """Return (m,) the kind of each account by its shares of topics: k-means on their roots (Hellinger)."""
+    from sklearn.cluster import KMeans
+
+    used, topic = np.unique(topics[work], return_inverse=True)
+    place = log.places(members)[log.account[work]]
+    at = place.astype(np.int32), topic.astype(np.int32)  # as scikit-learn wants them
+    counts = sparse.csr_array((np.ones(len(work)), at), shape=(len(members), len(used)))
+    shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
+    kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
+    return kind.astype(np.int64)
+
+
+def _by_label(log: Traffic, members: Ints, work: Ints, label: Ints) -> Ints:
+    """Return (m,) the kind of each account by its commonest label; the rarer kinds are as the commonest."""
+    used, number = np.unique(label[work], return_inverse=True)
+    counts = np.zeros((len(members), len(used)))
+    np.add.at(counts, (log.places(members)[log.account[work]], number), 1)
+    kind = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    most = np.bincount(kind[kind >= 0], minlength=len(used))
+    common = np.argsort(-most, kind="stable")[:KINDS]
+    return np.where(np.isin(kind, common), kind, common[0])
 
 
 def _rate(log: Traffic, people: People, *, by_chance: bool) -> Callable[[Ints], float]:

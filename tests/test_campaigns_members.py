@@ -7,6 +7,7 @@ import pytest
 from campaigns.crews import crews
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
+from campaigns.marks import found_in, mark_of
 from campaigns.members import grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
@@ -179,7 +180,20 @@ def test_accounts_that_work_with_one_template_are_one_crew_at_whatever_rate():
     log = log_of(2, [CREW, ("other", 30, "brisk", "flat", range(106, 116))], {"hydra": 0, "other": 0})
     labels = {"run": log.clusters["run"], "topics": log.clusters["full"]}
     both = group_of(log, np.union1d(numbers(log, "hydra"), numbers(log, "other")))
-    assert crews(log, both, people(log, log.clusters["full"], 0), labels) == [both]
+    (crew,) = crews(log, both, people(log, log.clusters["full"], 0), labels)
+    assert crew.members.tolist() == both.members.tolist()
+
+
+@pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
+def test_a_harvest_beside_a_template_is_a_crew_of_its_own_where_it_sends_at_another_rate(volumes, sizes):
+    log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], {"hydra": 0})
+    other = numbers(log, "other")
+    run = np.where(np.isin(log.account, other), log.clusters["full"] % 3 + 1, log.clusters["run"])
+    labels = {"run": run, "topics": log.clusters["full"]}
+    both = group_of(log, np.union1d(numbers(log, "hydra"), other))
+    assert mark_of(found_in(log, both, labels), labels, both.rows) == "run"
+    found = crews(log, both, people(log, labels["topics"], 0), labels)
+    assert [len(crew.members) for crew in found] == sizes
 
 
 def test_busy_bystanders_do_not_make_one_campaign_of_two():
