@@ -1,8 +1,8 @@
 """One operator or two: whether accounts send at one rate and to the same models, whatever they ask."""
 
-from collections.abc import Callable
 from functools import cache
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -14,27 +14,30 @@ from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.volumes import volumes
 
-OTHERS = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
-KINDS = 6  # of accounts, by topics, that are put together to crews
+OTHER_OPERATOR = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
+KINDS = 6  # of accounts, by what they ask, that are put together to crews
 OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own in
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
 
 
-def one_or_two(
-    log: Traffic, accounts: Ints, others: Ints, people: People, *, by_chance: bool = False
-) -> float:
+class Fit(NamedTuple):
+    """Log-likelihoods of all that some accounts sent: at one rate or nearly, and to one mix of models."""
+
+    rate: float
+    models: float
+
+
+def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
     """Return the log-likelihood ratio of one operator for all to one for either, by all that they sent.
 
     By rates, and by the models that are asked where these speak against one operator: that two crews ask the
-    same models says nothing, since all use the few that there are. by_chance: rows fall to accounts by chance
-    and are not dealt out in turn, where one kind of accounts may be a row ahead of another.
+    same models says nothing, since all use the few that there are.
     """
-    both = np.union1d(accounts, others)
-    rate, models = (
-        law(both) - law(accounts) - law(others)
-        for law in (_rate(log, people, by_chance=by_chance), _models(log, people))
-    )
-    return rate + min(models, 0.0)
+    return _ratio(*(_fit(log, some, people) for some in (np.union1d(accounts, others), accounts, others)))
+
+
+def _ratio(both: Fit, one: Fit, other: Fit) -> float:
+    return both.rate - one.rate - other.rate + min(both.models - one.models - other.models, 0.0)
 
 
 def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> list[Group]:
@@ -58,14 +61,17 @@ def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
     )
 
     @cache
+    def fit(kinds: frozenset[int]) -> Fit:
+        return _fit(log, members[np.isin(kind, list(kinds))], people, by_chance=True)
+
     def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
-        one, other = (members[np.isin(kind, list(kinds))] for kinds in pair)
-        return one_or_two(log, one, other, people, by_chance=True)
+        one, other = pair
+        return _ratio(fit(one | other), fit(one), fit(other))
 
     apart = [frozenset({int(i)}) for i in np.unique(kind)]
     while len(apart) > 1:
         best = max(combinations(apart, 2), key=ratio)
-        if ratio(best) < OTHERS:
+        if ratio(best) < OTHER_OPERATOR:
             break
         apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
     crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in apart]
@@ -96,35 +102,31 @@ def _by_label(log: Traffic, members: Ints, work: Ints, label: Ints) -> Ints:
     return np.where(np.isin(kind, common), kind, common[0])
 
 
-def _rate(log: Traffic, people: People, *, by_chance: bool) -> Callable[[Ints], float]:
-    """Return the log-likelihood of all that some accounts sent, at one rate for all or nearly."""
+def _fit(log: Traffic, accounts: Ints, people: People, *, by_chance: bool = False) -> Fit:
+    """Return how well one operator fits some accounts.
 
-    def law(accounts: Ints) -> float:
-        rows = np.flatnonzero(np.isin(log.account, accounts))
-        group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
-        sent = volumes(log, group, people)
-        return sent.one_rate_by_chance if by_chance else sent.one_rate
+    by_chance: rows fall to accounts by chance and are not dealt out in turn, where one kind of accounts may
+    be a row ahead of another.
+    """
+    rows = log.rows_of(accounts)
+    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+    sent = volumes(log, group, people)
+    return Fit(sent.one_rate_by_chance if by_chance else sent.one_rate, _models(log, rows, accounts, people))
 
-    return law
 
-
-def _models(log: Traffic, people: People) -> Callable[[Ints], float]:
-    """Return the log-likelihood of the models that some accounts asked, around one mix.
+def _models(log: Traffic, rows: Ints, accounts: Ints, people: People) -> float:
+    """Return the log-likelihood of the models that some accounts asked in their rows, around one mix.
 
     Each share and the concentration that are fitted cost half a log of the accounts (Schwarz 1978).
     """
     n = len(people.models)
     if n < 2:
-        return lambda accounts: 0.0
+        return 0.0
     model = log.codes("model")
-
-    def law(accounts: Ints) -> float:
-        rows = np.flatnonzero((log.places(accounts)[log.account] >= 0) & (model >= 0))
-        place = log.places(accounts)[log.account[rows]]
-        asked = cells(place, model[rows], np.ones(len(rows), dtype=bool), len(accounts), n)
-        each = np.bincount(asked.bin, asked.held / asked.n_held[asked.account], n) + people.models
-        mix: Floats = each / each.sum()
-        fit = dirichlet_multinomial(asked, mix[asked.bin], (*OWN, *ALIKE)).sum(axis=1)
-        return float(fit.max()) - n / 2 * float(np.log(len(accounts)))
-
-    return law
+    rows = rows[model[rows] >= 0]
+    place = log.places(accounts)[log.account[rows]]
+    asked = cells(place, model[rows], np.ones(len(rows), dtype=bool), len(accounts), n)
+    each = np.bincount(asked.bin, asked.held / asked.n_held[asked.account], n) + people.models
+    mix: Floats = each / each.sum()
+    fit = dirichlet_multinomial(asked, mix[asked.bin], (*OWN, *ALIKE)).sum(axis=1)
+    return float(fit.max()) - n / 2 * float(np.log(len(accounts)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from campaigns.laws import Floats, Ints
@@ -44,6 +45,12 @@ class Group:
         """Return the group without some candidates, (k,) account numbers."""
         kept = ~np.isin(self.candidates, accounts)
         return replace(self, candidates=self.candidates[kept], confidence=self.confidence[kept])
+
+
+def membership(log: Traffic, groups: list[Group]) -> NDArray[np.bool_]:
+    """Return (g, n_accounts) whether an account is a member of a group."""
+    member = [np.isin(np.arange(log.n_accounts), group.members) for group in groups]
+    return np.array(member, dtype=bool).reshape(len(groups), log.n_accounts)
 
 
 def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:

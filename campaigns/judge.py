@@ -19,7 +19,16 @@ from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
 from campaigns.explain import Weighed
-from campaigns.groups import TELLING, Group, gathered, linked_groups, network_groups, networks, profile_groups
+from campaigns.groups import (
+    TELLING,
+    Group,
+    gathered,
+    linked_groups,
+    membership,
+    network_groups,
+    networks,
+    profile_groups,
+)
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
 from campaigns.marks import NETWORK, TOPICS
@@ -86,7 +95,7 @@ def judge(
     first = _campaigns(log, found, alone, law, labels)
     others = [i for i in seen.order if i not in first]
     for i, campaign in list(first.items()):
-        whole = replace(campaign, rows=np.flatnonzero(np.isin(log.account, campaign.members)))
+        whole = replace(campaign, rows=log.rows_of(campaign.members))
         if not any(map(seen.promising, (campaign, whole))):  # of a harvest not all families have a label
             seen.set_aside(i, first.pop(i))
             others.insert(0, i)  # and stands for its parts
@@ -146,6 +155,8 @@ def _crews(
     """Fold the groups that pass into campaigns, and take these apart into crews.
 
     Return the crews that have a passing group of their own, by the number of the strongest, and the others.
+    These were told apart by all rows: what is weighed of them next is a check on a part of what has passed,
+    not evidence as independent as that of the groups.
     """
     folded, home = fold(log, [groups[i] for i in passing], law, labels[TOPICS])
     found: dict[int, Group] = {}
@@ -172,9 +183,7 @@ def _campaigns(
     taken = np.zeros(len(log.account), dtype=bool)
     for campaign in [*found.values(), *alone]:
         taken[campaign.member_rows(log)] = True
-    core = np.zeros(log.n_accounts, dtype=bool)
-    for campaign in found.values():
-        core[campaign.members] = True
+    core = membership(log, list(found.values())).sum(axis=0) > 0
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
     left = _settled(log, larger)
     found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, labels)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.crews import ALIKE, one_or_two
-from campaigns.groups import Group
+from campaigns.groups import Group, membership
 from campaigns.laws import Floats, Ints
 from campaigns.marks import NETWORK, OURS, TOPICS, found_in, mark_of
 from campaigns.mixture import (
@@ -103,7 +103,7 @@ def widened(
     """
     free = ~core
     wide = [_followed(log, group, people, labels, free) for group in found]
-    claims = _members(log, wide)
+    claims = membership(log, wide)
     claimed = claims.sum(axis=0)
     if (free & (claimed > 1)).any():
         accounts, rows = np.flatnonzero(claimed), np.flatnonzero(claimed[log.account])
@@ -111,19 +111,11 @@ def widened(
         home = nearest(
             _by_all(log, seen, people, labels),
             claims[:, accounts],
-            _members(log, found)[:, accounts] & core[accounts],
+            membership(log, found)[:, accounts] & core[accounts],
         )
         wide = [group.without(accounts[free[accounts] & (home != i)]) for i, group in enumerate(wide)]
     both = zip(found, wide, strict=True)
     return [larger if _one(log, group, larger, people) else group for group, larger in both]
-
-
-def _members(log: Traffic, groups: list[Group]) -> NDArray[np.bool_]:
-    """Return (g, n_accounts) whether an account is a member of a group."""
-    member = np.zeros((len(groups), log.n_accounts), dtype=bool)
-    for theirs, group in zip(member, groups, strict=True):
-        theirs[group.members] = True
-    return member
 
 
 def _followed(
@@ -187,7 +179,7 @@ def _joined(log: Traffic, group: Group, accounts: Ints, confidence: Floats) -> G
     order = np.argsort(candidates)
     return dataclasses.replace(
         group,
-        rows=np.union1d(group.rows, np.flatnonzero(np.isin(log.account, accounts[new]))),
+        rows=np.union1d(group.rows, log.rows_of(accounts[new])),
         candidates=candidates[order],
         confidence=np.concatenate([group.confidence[old], confidence[new]])[order],
     )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.crews import OTHERS, one_or_two
+from campaigns.crews import OTHER_OPERATOR, one_or_two
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
@@ -64,7 +64,7 @@ def _mixes(log: Traffic, group: Group, topics: Ints) -> list[Floats | None]:
 
     Every account weighs the same: a busy bystander must not make a group the same as its own.
     """
-    rows = np.flatnonzero(np.isin(log.account, group.members))
+    rows = log.rows_of(group.members)
     weight = 1 / np.bincount(log.account[rows], minlength=log.n_accounts)[log.account[rows]]
     found: list[Floats | None] = []
     for labels in (*log.clusters.values(), topics):
@@ -92,7 +92,7 @@ def _one_operator(
 ) -> bool:
     """Return whether one rate fits two groups as well as two rates, or nearly where they do the same work."""
     if _same_work(overlaps) or _own_template(log, group, other):
-        least = OTHERS
+        least = OTHER_OPERATOR
     elif _some_work(log, group, other, overlaps):
         least = 0.0
     else:

@@ -117,7 +117,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     """
     busy = np.flatnonzero(log.sent >= 4)
     chosen = np.sort(np.random.default_rng(seed).permutation(busy)[:SAMPLE])
-    rows = np.flatnonzero(np.isin(log.account, chosen))
+    rows = log.rows_of(chosen)
     hours = hour_shares(log, np.arange(len(log.account)))
     shares = _shares(topics)
     model = log.codes("model") if log.has("model") else NO_ROWS

@@ -72,6 +72,10 @@ class Traffic:
         place[accounts] = np.arange(len(accounts))
         return place
 
+    def rows_of(self, accounts: Ints) -> Ints:
+        """Return the numbers of all rows that some accounts sent, (k,) int64 ascending."""
+        return np.flatnonzero(np.isin(self.account, accounts))
+
     def rows_in(self, view: str, label: int) -> Ints:
         """Return the numbers of the rows in a cluster, (k,) int64 ascending."""
         if view not in self._places:
