@@ -9,6 +9,7 @@ from scipy import sparse
 
 from campaigns.laws import Floats, Ints
 from campaigns.link import LinkSettings, components, link, shared_accounts
+from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
@@ -21,14 +22,16 @@ class Group:
     """Accounts that share prompt clusters, or whose query profiles agree.
 
     clusters: (view, label) pairs; empty for a group found by profiles alone. rows (r,) int64: the candidates'
-    row numbers that the group is about, both halves. candidates (m,) int64: accounts with such a row in the
-    linking half. confidence (m,): the probability that a candidate takes part, if anyone does.
+    row numbers that the group is about, both halves. candidates (m,) int64: accounts with at least `least`
+    such rows in the linking half: who sends less is not seen, and that makes volumes look more even than they
+    are. confidence (m,): the probability that a candidate takes part, if anyone does.
     """
 
     clusters: tuple[tuple[str, int], ...]
     rows: Ints
     candidates: Ints
     confidence: Floats
+    least: int = 1
 
     @cached_property
     def members(self) -> Ints:
@@ -123,7 +126,7 @@ def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list
     """Return the groups of accounts whose query profiles agree; profiles (m,) int64 labels, -1 for none."""
     sizes = np.bincount(profiles[profiles >= 0], minlength=1)
     return [
-        _group(log, (), np.flatnonzero((profiles == label)[log.account]))
+        _group(log, (), np.flatnonzero((profiles == label)[log.account]), MIN_ROWS)
         for label in np.flatnonzero(sizes >= settings.min_accounts)
     ]
 
@@ -175,14 +178,15 @@ def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
         theirs = counts[group.candidates].sum(axis=0)
         taken = np.flatnonzero((theirs >= OURS_ROWS) & (theirs >= OURS * size))
         more = [log.rows_in(*names[cluster]) for cluster in taken]
-        found.append(_group(log, group.clusters, np.concatenate([group.rows, *more])))
+        found.append(_group(log, group.clusters, np.concatenate([group.rows, *more]), group.least))
     return found
 
 
-def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints) -> Group:
-    """Return the group of everyone with a linking-half row among these, which may be named twice."""
+def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints, least: int = 1) -> Group:
+    """Return the group of everyone with so many linking-half rows among these, which may be named twice."""
     rows = np.unique(rows)
-    candidates = np.unique(log.account[rows[~log.held_out[rows]]])
+    linking = np.bincount(log.account[rows[~log.held_out[rows]]], minlength=log.n_accounts)
+    candidates = np.flatnonzero(linking >= least)
     among = np.zeros(log.n_accounts, dtype=bool)
     among[candidates] = True
     return Group(
@@ -190,4 +194,5 @@ def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints) -> G
         rows=rows[among[log.account[rows]]],
         candidates=candidates,
         confidence=np.ones(len(candidates)),
+        least=least,
     )

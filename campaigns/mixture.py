@@ -10,7 +10,7 @@ from scipy.special import betaln, expit, logit
 
 from campaigns.aspects import hour_shares, lives, smooth, while_alive
 from campaigns.laws import Cells, Floats, Ints, cells, dirichlet_multinomial
-from campaigns.people import People, truncated_gamma_poisson
+from campaigns.people import People, Reading
 from campaigns.traffic import Traffic
 
 ROUNDS = 15
@@ -136,7 +136,7 @@ def by_rate(work: Work, people: People, *, template: bool) -> Against:
     """Tell by rates: one for all, or as they come; of a template passers-by send a copy or two."""
     rate, shape = partial(_rate, work.inside, work.exposure), min(people.volume, 1.0)
     if template:
-        copies = truncated_gamma_poisson(work.inside, np.ones(len(work.inside)), COPIES, shape)
+        copies = Reading(work.inside, np.ones(len(work.inside)), least=1).log_likelihood(COPIES, shape)
         return lambda weight: (partial(rate, weight), copies)
     return lambda weight: (partial(rate, weight), rate(1 - weight, shape))
 
@@ -181,4 +181,4 @@ def _share(inside: Floats, everything: Floats, weight: Floats, concentration: fl
 def _rate(inside: Floats, exposure: Floats, weight: Floats, shape: float) -> Floats:
     """Return (m,) log-likelihoods of rows at rates of the given shape around the weighted mean rate."""
     mean = (float(weight @ inside) + 0.1) / (float(weight @ exposure) + 0.1)
-    return truncated_gamma_poisson(inside, exposure, max(mean, 0.1), shape)
+    return Reading(inside, exposure, least=1).log_likelihood(max(mean, 0.1), shape)

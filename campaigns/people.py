@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln, xlogy
+from scipy.special import betainc, gammainc, gammaln, xlogy
 
 from campaigns.aspects import Aspect, aspect, hour_shares, tightness
 from campaigns.laws import Floats, Ints
@@ -37,12 +37,14 @@ class People(NamedTuple):
 class Reading(NamedTuple):
     """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
 
-    counted: accounts were counted because they sent a row, so that a count is at least one.
+    least: the fewest rows of an account that is looked at, 0 for no such limit; among: the part of its rows
+    in which it has to have so many.
     """
 
     counts: Floats
     exposure: Floats
-    counted: bool
+    least: int
+    among: float = 1.0
 
     @property
     def mean(self) -> float:
@@ -54,8 +56,11 @@ class Reading(NamedTuple):
 
         mean and shape broadcast against the counts.
         """
-        law = truncated_gamma_poisson if self.counted else gamma_poisson
-        return law(self.counts, self.exposure, mean, shape)
+        law = gamma_poisson(self.counts, self.exposure, mean, shape)
+        if not self.least:
+            return law
+        exposure, place = np.unique(self.among * self.exposure, return_inverse=True)
+        return law - np.log(at_least(self.least, mean * exposure, shape))[..., place]
 
 
 def volume_shape(seen: Reading) -> float:
@@ -86,12 +91,14 @@ def gamma_poisson(counts: Floats, exposure: Floats, mean: float | Floats, shape:
     )
 
 
-def truncated_gamma_poisson(
-    counts: Floats, exposure: Floats, mean: float | Floats, shape: float | Floats
-) -> Floats:
-    """Return `gamma_poisson` of counts that are known to be at least one."""
-    none = gamma_poisson(np.zeros_like(counts), exposure, mean, shape)
-    return gamma_poisson(counts, exposure, mean, shape) - np.log(-np.expm1(none))
+def at_least(least: int, expected: Floats, shape: float | Floats = np.inf) -> Floats:
+    """Return the probability of so many rows or more; rates are Gamma(shape) around the expected rows.
+
+    Never below 1e-300. Infinite shapes are one common rate (Poisson), all of them or none.
+    """
+    if np.isinf(shape).all():
+        return np.maximum(gammainc(least, expected), 1e-300)
+    return np.maximum(betainc(least, shape, expected / (expected + shape)), 1e-300)
 
 
 def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
@@ -106,7 +113,7 @@ def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
     np.maximum.at(last, place, days)
     counts = np.bincount(place, minlength=len(accounts)) - 2.0
     alive = np.maximum(last - np.minimum(first, last), SHORTEST)
-    return Reading(np.maximum(counts, 0.0), np.where(counts > 0, alive, 0.0), counted=False)
+    return Reading(np.maximum(counts, 0.0), np.where(counts > 0, alive, 0.0), least=0)
 
 
 def people(log: Traffic, topics: Ints, seed: int) -> People:
@@ -123,7 +130,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     model = log.codes("model") if log.has("model") else NO_ROWS
     models = _shares(model[model >= 0])
     totals = log.accounts["n_total"].to_numpy().astype(float)
-    whole = Reading(totals, np.ones(len(totals)), counted=True)
+    whole = Reading(totals, np.ones(len(totals)), least=1)
     lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
 
     def bound(bins: Ints, of: Floats) -> float:

@@ -6,12 +6,12 @@ from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
-from scipy.special import gammaln, ndtr
+from scipy.special import betainc, gammaln, ndtr
 from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import People, Reading, in_between
+from campaigns.people import People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
@@ -22,6 +22,8 @@ AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
 NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
 TIGHT = (0.03, 0.3)  # variance over mean of counts that somebody counts, some rows of which linking missed
+NEARLY = 1 - 1e-12
+HALF = 0.5  # of an account's rows are in the linking half
 LEVELS = (0.5, 0.75, 0.9, 1.0)  # quantiles of the accounts, at which such a count is looked for
 
 
@@ -42,7 +44,9 @@ class Volumes:
         """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
         whole = self.readings[0]
         loose = whole.log_likelihood(whole.mean, LOOSE)
-        counted = np.array([_counted(whole, _levels(whole), tight) for tight in TIGHT])
+        levels = _levels(whole)
+        seen = np.log(_counted_seen(whole, levels))
+        counted = np.array([_counted(whole, levels, tight) - seen for tight in TIGHT])
         each = [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
         return _mean([*self._by_chance, *each])
 
@@ -83,20 +87,23 @@ class Volumes:
     def _over_quotas(self) -> tuple[float, float]:
         """The ratios of one rate to a quota of which some rows are seen, and to one of which all are."""
         best = [
-            _under_quota(reading, _people_shapes(bound)[::-2])  # every other, from the tightest
-            for reading, bound in zip(self.readings, self.bounds, strict=True)
+            _under_quota(reading, _people_shapes(bound)[::-2], whole=whole)  # every other, from the tightest
+            for reading, bound, whole in zip(self.readings, self.bounds, (True, False), strict=True)
         ]
         some, every = np.max(best, axis=0)
         return self.one_rate - float(some), self.one_rate - float(every)
 
 
 def volumes(log: Traffic, group: Group, people: People) -> Volumes:
-    """Count the members' rows of a group."""
-    member, rows = group.members, group.member_rows(log)
-    counts = np.bincount(log.places(member)[log.account[rows]], minlength=len(member)).astype(float)
-    exposure = log.exposure[member]
-    whole, lived = Reading(counts, exposure, counted=True), in_between(log, rows, member)
-    lived = lived._replace(exposure=lived.exposure * exposure)
+    """Count the members' rows of a group, by its least of linking-half rows: every law is cut off there."""
+    members, rows = group.members, group.member_rows(log)
+    linking = np.bincount(log.account[rows[~log.held_out[rows]]], minlength=log.n_accounts)[members]
+    least, members = group.least, members[linking >= group.least]
+    place = log.places(members)[log.account[rows]]
+    counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
+    exposure = log.exposure[members]
+    whole, lived = Reading(counts, exposure, least, HALF), in_between(log, rows[place >= 0], members)
+    lived = Reading(lived.counts, lived.exposure * exposure, least - 1, HALF)  # an end of a life is linking
     return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
 
 
@@ -127,17 +134,17 @@ def _best(each: Floats) -> Floats:
     return best
 
 
-def _under_quota(seen: Reading, shapes: list[float]) -> tuple[float, float]:
+def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[float, float]:
     """Return the log-likelihoods of people under a quota, and a few bystanders, at the best of their laws.
 
-    The first where some rows are seen of those who reach it, so many by chance; the second where all are.
-    Accounts of the same count and exposure are alike, and looked at once.
+    The first where some rows are seen of those who reach it, so many by chance; the second where all are, and
+    counts are whole. Accounts of the same count and exposure are alike, and looked at once.
     """
     mean, levels = seen.mean, _levels(seen)
     (counts, exposure), times = np.unique([seen.counts, seen.exposure], axis=1, return_counts=True)
     seen = seen._replace(counts=counts, exposure=exposure)
     loose = seen.log_likelihood(mean, LOOSE)
-    counted = [_counted(seen, levels, tight) for tight in TIGHT] if seen.counted else []
+    counted = [_counted(seen, levels, tight) for tight in TIGHT] if whole else []
 
     def fit(law: Floats) -> float:
         return max(float((each @ times).max()) for each in perhaps_with_bystanders(law, loose))
@@ -149,6 +156,7 @@ def _under_quota(seen: Reading, shapes: list[float]) -> tuple[float, float]:
         some.append(fit(capped - np.log1p(-none)))
         if counted:
             below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
+            none = none + share * (1 - _counted_seen(seen, levels))
             laws = (np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted)
             every += [fit(law) for law in laws]
     return max(some), max(every)
@@ -165,7 +173,7 @@ def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
 def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Floats, Floats | float]:
     """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,).
 
-    And (c, m) the probabilities of none at all, 0 where accounts of none would be known as well.
+    And (c, m) the probabilities of too few to be looked at.
     """
     exposure = np.maximum(seen.exposure, 1e-12)[:, None]
     expected = rates[:, None, :] * exposure
@@ -173,7 +181,9 @@ def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Float
     top = each.max(axis=-1)
     each -= top[..., None]
     drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1)
-    return drawn, np.exp(-expected) @ weights if seen.counted else 0.0
+    if not seen.least:
+        return drawn, 0.0
+    return drawn, np.minimum((1 - at_least(seen.least, seen.among * expected)) @ weights, NEARLY)
 
 
 def _levels(seen: Reading) -> Floats:
@@ -190,3 +200,9 @@ def _counted(seen: Reading, levels: Floats, tight: float) -> Floats:
     spread = np.sqrt(mean * (tight * seen.exposure + 1 - seen.exposure))
     upper, lower = (ndtr((seen.counts + edge - mean) / spread) for edge in (0.5, -0.5))
     return np.log(np.maximum(upper - lower, 1e-300))
+
+
+def _counted_seen(seen: Reading, levels: Floats) -> Floats:
+    """Return (l, m) the probability that who sends a level (l,) has rows enough to be looked at: binomial."""
+    spare = np.maximum(levels[:, None] * seen.exposure - seen.least + 1, 0.5)
+    return np.maximum(betainc(seen.least, spare, seen.among), 1e-12)

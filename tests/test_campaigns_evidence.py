@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -15,8 +16,10 @@ from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
-from campaigns.groups import Group
+from campaigns.groups import Group, profile_groups
+from campaigns.link import LinkSettings
 from campaigns.people import people
+from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Capability, Direction, Status
 from campaigns.volumes import volumes
@@ -196,9 +199,28 @@ def test_a_quota_makes_volumes_even_and_leaves_some_below_it(sent, direction):
     assert finding.log_e <= evenness(volumes(log, group, law)).log_e
 
 
+def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for_one():
+    rng = np.random.default_rng(4)
+    sent = rng.poisson(np.minimum(rng.gamma(1.0, 8.0, 900), 6.0))  # a quota, in a log of one day
+    events = [(f"a{i:03}", int(rng.integers(24)), 0) for i in np.repeat(np.arange(900), sent)]
+    log = traffic(*rows_at(events))
+    profiles = np.where(log.linking >= MIN_ROWS, 0, -1)
+    group = profile_groups(log, profiles, LinkSettings())[0]
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    unaware = quota(volumes(log, replace(group, least=1), law))
+    assert unaware.direction is Direction.FOR
+    assert quota(volumes(log, group, law)).direction is not Direction.FOR
+
+
+def test_volumes_of_a_single_account_are_not_compared():
+    log = traffic(*rows_at([("a", hour, hour) for hour in range(30)]))
+    sent = volumes(log, everybody(log), people(log, np.zeros(len(log.account), dtype=np.int64), 0))
+    assert evenness(sent).status is quota(sent).status is Status.NOT_TESTED
+
+
 @pytest.mark.parametrize("bystanders", [0, 3])
 def test_a_few_bystanders_do_not_hide_that_the_others_are_even(bystanders):
-    events = [(f"a{i % 40:02d}", i // 10, i) for i in range(40 * 40)]
+    events = [(f"a{i % 41:02d}", i // 10, i) for i in range(41 * 40)]
     events += [(f"b{i}", hour, 5_000 + i) for i in range(bystanders) for hour in (3, 150)]
     rng = np.random.default_rng(6)
     events += [

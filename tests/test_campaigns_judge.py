@@ -58,7 +58,7 @@ def test_a_tool_under_a_quota_is_not_reported_though_its_hours_are_nobodys_own(h
 
 
 def test_volumes_more_even_than_a_quota_makes_them_are_reported_whatever_the_hours():
-    log, cases = judged(1, [("hydra", 60, "even", "people", range(200, 203))])
+    log, cases = judged(1, [("hydra", 70, "even", "people", range(200, 203))])
     assert reported(log, cases) == [{"hydr"}]
 
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 from scipy.stats import dirichlet_multinomial as scipy_law
 
 from campaigns.aspects import Aspect, log_ratio
 from campaigns.discovery import e_bh_q_values
 from campaigns.laws import cells, dirichlet_multinomial
-from campaigns.people import Reading, gamma_poisson, in_between, truncated_gamma_poisson, volume_shape
+from campaigns.people import Reading, gamma_poisson, in_between, volume_shape
 from campaigns.traffic import traffic
 from tests.traffic_planted import rows_at
 
@@ -41,8 +42,16 @@ def test_an_infinite_concentration_is_the_limit_of_large_ones():
 def test_truncated_counts_sum_to_one_from_one_upwards():
     counts = np.arange(1.0, 2_000)
     for shape in (0.5, 3.0, np.inf):
-        total = np.exp(truncated_gamma_poisson(counts, np.ones(len(counts)), 7.0, shape)).sum()
+        total = np.exp(Reading(counts, np.ones(len(counts)), least=1).log_likelihood(7.0, shape)).sum()
         assert total == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [0.5, 3.0, np.inf])
+def test_counts_sum_to_one_over_the_accounts_that_have_rows_enough_in_one_half(shape):
+    counts = np.arange(4.0, 2_000)
+    reading = Reading(counts, np.ones(len(counts)), least=4, among=0.5)
+    looked_at = binom.sf(3, counts, 0.5)
+    assert np.exp(reading.log_likelihood(7.0, shape)) @ looked_at == pytest.approx(1.0, abs=1e-6)
 
 
 def test_counts_of_any_size_sum_to_one():
@@ -72,7 +81,7 @@ def test_the_fitted_shape_is_the_planted_one():
     rng = np.random.default_rng(1)
     counts = rng.poisson(rng.gamma(1.5, 20 / 1.5, 20_000)).astype(float)
     counts = counts[counts > 0]
-    assert volume_shape(Reading(counts, np.ones(len(counts)), counted=True)) == pytest.approx(1.5, rel=0.15)
+    assert volume_shape(Reading(counts, np.ones(len(counts)), least=1)) == pytest.approx(1.5, rel=0.15)
 
 
 def test_e_bh_reports_what_the_definition_reports():

@@ -1,6 +1,6 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
-from campaigns.evidence.finding import RARE, Finding, log_e_value
+from campaigns.evidence.finding import RARE, Finding, log_e_value, not_tested
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import Volumes
 
@@ -19,6 +19,8 @@ def evenness(seen: Volumes) -> Finding:
     explains is no evidence.
     """
     counts = seen.readings[0].counts
+    if len(counts) < 2:
+        return not_tested(Signal.EVENNESS, "fewer than two accounts with rows enough to compare")
     ratio = seen.log_ratio
     said = min(ratio, RARE + seen.over_count)
     dispersion = float(counts.var(ddof=1) / counts.mean())

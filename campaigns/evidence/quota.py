@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.evidence.finding import Finding, log_e_value
+from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import AT_CAP, Volumes
 
@@ -15,8 +15,10 @@ def quota(seen: Volumes) -> Finding:
     best of those is taken. That most accounts of a free tier use all of it is no surprise, that none of
     sixty stays below it is one. Both readings as for evenness.
     """
-    ratio = seen.over_quota
     rates = seen.readings[0].counts / seen.readings[0].exposure
+    if len(rates) < 2:
+        return not_tested(Signal.QUOTA, "fewer than two accounts with rows enough to compare")
+    ratio = seen.over_quota
     near = float((np.abs(rates / np.median(rates) - 1) <= 0.25).mean())
     return Finding(
         Signal.QUOTA,
