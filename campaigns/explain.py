@@ -29,6 +29,7 @@ DECIDING = (
 SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
 # Signals without which an explanation would fit every group: it is left out where they could not be tested.
 UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
+RULED_OUT = np.log(20)  # log e-value from which what was seen speaks against an explanation
 HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
 
 
@@ -121,7 +122,7 @@ def _against(
     fails = [f.sentence for f in left if f.direction is Direction.FOR]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
     verdict = (
-        "What was seen does not rule it out." if log_e < np.log(20) else "What was seen speaks against it."
+        "What was seen does not rule it out." if log_e < RULED_OUT else "What was seen speaks against it."
     )
     return Weighed(explanation, log_e, score, fits, fails, f"Could it be {words}? {verdict}")
 

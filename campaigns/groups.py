@@ -63,12 +63,12 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
     of a row or two an account cannot be told from chance against one another, but against the group that
     their fellows have formed they can: groups are linked again, as clusters were, until nothing joins.
     """
-    names = [(view, label) for view, labels in log.clusters.items() for label in range(labels.max() + 1)]
-    offset, entries = 0, []
-    for labels in log.clusters.values():
+    names: list[tuple[str, int]] = []
+    entries = []
+    for view, labels in log.clusters.items():
         in_cluster = np.flatnonzero((labels >= 0) & ~log.held_out)
-        entries.append((in_cluster, labels[in_cluster] + offset))
-        offset += int(labels.max()) + 1
+        entries.append((in_cluster, labels[in_cluster] + len(names)))
+        names += [(view, label) for label in range(int(labels.max(initial=-1)) + 1)]
     if not names:
         return []
     row = np.concatenate([part[0] for part in entries])

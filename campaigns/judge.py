@@ -18,7 +18,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
-from campaigns.explain import Weighed
+from campaigns.explain import RULED_OUT, Weighed
 from campaigns.groups import (
     TELLING,
     Group,
@@ -90,8 +90,8 @@ def judge(
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=settings.ignore)
     found, alone = _crews(log, seen.groups, seen.passing(groups, settings.level), law, labels)
-    if alone := [crew for crew in alone if len(crew.members) >= settings.link.min_accounts]:
-        found, alone = _crews(log, seen.groups, seen.passing(alone, settings.level), law, labels)
+    if more := [crew for crew in alone if len(crew.members) >= settings.link.min_accounts]:
+        found, alone = _crews(log, seen.groups, seen.passing(more, settings.level), law, labels)
     first = _campaigns(log, found, alone, law, labels)
     others = [i for i in seen.order if i not in first]
     for i, campaign in list(first.items()):
@@ -260,6 +260,8 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
         others = len(np.setdiff1d(campaign.members, weighed_on.members))
         seen = f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
         return said + seen if others else said
+    if least.log_e >= RULED_OUT:
+        return f"stands out, but not enough among all groups judged; least against: {least.explanation}"
     if least.explanation is Explanation.INDEPENDENT:
         return "its accounts behave like independent users"
     return f"better explained innocently: {least.explanation}"

@@ -61,7 +61,7 @@ def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> O
     account, cluster (r,) are the rows of the linking half that lie in a cluster; activity (m,) is each
     account's rows in that half. An account with N_a of N rows is found in a cluster of n rows with
     probability 1 - exp(-N_a n / N), so popular clusters and busy accounts are expected to meet. Cost: the
-    pairs that do share, plus clusters squared times the number of different activities.
+    pairs that do share, and the clusters, times the number of different activities.
     """
     left, right, shared = shared_accounts(account, cluster, len(activity), n_clusters)
     size: Floats = np.bincount(cluster, minlength=n_clusters).astype(float)

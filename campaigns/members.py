@@ -86,7 +86,7 @@ def grown(
         confidence = mixture(sides, _reported(candidates, group.members))
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         if len(larger.member_rows(log)) < len(work) / 2:  # lost what was reported: bystanders send little
-            return group
+            break
         group = larger
     return _listed(group)
 
@@ -144,8 +144,9 @@ def _followed(
 
 
 def _one(log: Traffic, group: Group, larger: Group, people: People) -> bool:
-    """Return whether one operator fits a group and who joined it as well as two."""
+    """Return whether one operator fits a group and who joined it, by the linking half too, as well as two."""
     new = np.setdiff1d(larger.members, group.members)
+    new = new[log.linking[new] > 0]
     second_mean = np.log(len(larger.members)) / 2  # what a fitted parameter is worth (Schwarz 1978)
     return not len(new) or one_or_two(log, group.members, new, people) >= -second_mean
 

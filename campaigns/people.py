@@ -132,6 +132,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     totals = log.accounts["n_total"].to_numpy().astype(float)
     whole = Reading(totals, np.ones(len(totals)), least=1)
     lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
+    lived = lived._replace(exposure=lived.exposure * log.exposure)
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)

@@ -32,6 +32,8 @@ def account_profiles(log: Traffic, topics: Ints, seed: int) -> tuple[Ints, NDArr
     counts.data = np.log1p(counts.data)
     users = np.bincount(counts.indices, minlength=counts.shape[1])
     weighted = counts @ sparse.diags_array(np.log(len(chosen) / np.maximum(users, 1)))
+    if not weighted.count_nonzero():  # everybody asks about everything
+        return chosen[:0], np.zeros((0, DIMENSIONS), dtype=np.float32)
     left, values, _ = svds(weighted, k=d, rng=np.random.default_rng(seed))
     points = left * values
     length = np.linalg.norm(points, axis=1, keepdims=True)

@@ -156,10 +156,12 @@ def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:
 
 def _reasons(record: Record) -> list[str]:
     reasons = [f"{record['n_prompts']} of its {record['n_sampled']} sampled requests are this work"]
-    if record["confidence"] >= 0.5:
-        reasons.append("in when and how much it sends it is closer to the group than to other users")
+    if record["confidence"] == 0.5:  # of a group that nobody in it stands out from
+        reasons.append("what it does does not tell it from the others of the group")
+    elif record["confidence"] > 0.5:
+        reasons.append("in what it does it is closer to the group than to other users")
     else:
-        reasons.append("in when and how much it sends it is closer to other users than to the group")
+        reasons.append("in what it does it is closer to other users than to the group")
     return reasons
 
 

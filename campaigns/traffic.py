@@ -17,7 +17,7 @@ class Traffic:
     """Rows, accounts and clusters by number; strings come back when tables are written.
 
     account, hour (n,) int64: the row's account and hour slot, counted from the first slot with a row, which
-    is the hour `start_hour` of a day in UTC.
+    is the hour `start_hour` of a day in UTC; days without a row are left out.
     held_out (n,) bool: True on the rows that linking must not see. clusters: a view's name to its labels
     (n,) int64, -1 for noise. exposure (m,) float64: the share of the account's rows that was sampled.
     """
@@ -115,14 +115,16 @@ def traffic(rows: pl.DataFrame, accounts: pl.DataFrame) -> Traffic:
         )
     slot = rows["timestamp"].dt.epoch("us").to_numpy() // MICROSECONDS_AN_HOUR
     first = int(slot.min()) if len(slot) else 0
+    day, of_day = np.divmod(slot - first, 24)
+    hour = np.unique(day, return_inverse=True)[1] * 24 + of_day  # one row of 1970 must not make 20,000 days
     views = [name for name in rows.columns if name.startswith("cluster_")]
     sampled, total = accounts["n_sampled"].to_numpy(), accounts["n_total"].to_numpy()
     return Traffic(
         rows=rows,
         accounts=accounts,
         account=account["account"].to_numpy().astype(np.int64),
-        hour=(slot - first).astype(np.int64),
-        n_slots=int(slot.max()) - first + 1 if len(slot) else 0,
+        hour=hour.astype(np.int64),
+        n_slots=int(hour.max(initial=-1)) + 1,
         start_hour=first % 24,
         held_out=rows["held_out"].to_numpy(),
         clusters={

@@ -188,7 +188,8 @@ def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Float
 
 def _levels(seen: Reading) -> Floats:
     """Return (l,) the counts, by full exposure, that a quota or a dealer in turn may have counted to."""
-    return np.quantile(seen.counts / np.maximum(seen.exposure, 1e-9), LEVELS) + 1e-9
+    rates = seen.counts / np.maximum(seen.exposure, 1e-9)
+    return (np.quantile(rates, LEVELS) if len(rates) else np.ones(len(LEVELS))) + 1e-9
 
 
 def _counted(seen: Reading, levels: Floats, tight: float) -> Floats:

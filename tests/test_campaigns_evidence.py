@@ -195,7 +195,7 @@ def test_a_quota_makes_volumes_even_and_leaves_some_below_it(sent, direction):
     group = group_of(log, numbers(log, "a"))
     law = people(log, log.clusters["full"], 0)
     finding = quota(volumes(log, group, law))
-    assert finding.direction is direction or (sent == "capped" and finding.log_e < 0)
+    assert finding.direction is direction
     assert finding.log_e <= evenness(volumes(log, group, law)).log_e
 
 

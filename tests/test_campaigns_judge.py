@@ -10,7 +10,7 @@ from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from campaigns.volumes import volumes
 from campaigns.weighing import evidence
-from tests.traffic_planted import plant
+from tests.traffic_planted import plant, rows_at
 
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
 
@@ -153,6 +153,33 @@ def test_profiles_put_accounts_of_one_mix_together():
     ours = log.accounts["account_id"].gather(chosen).str.starts_with("hydra").to_numpy()
     within, across = vectors[ours] @ vectors[ours].T, vectors[ours] @ vectors[~ours].T
     assert within.mean() > 0.5 > across.mean() + 0.3
+
+
+def test_accounts_that_all_ask_about_everything_have_no_profile():
+    events = [(f"a{i}", hour, topic) for i in range(5) for topic in range(3) for hour in range(20)]
+    log = traffic(*rows_at(events))
+    chosen, vectors = account_profiles(log, log.rows["text"].to_numpy().astype(np.int64), seed=0)
+    assert len(chosen) == len(vectors) == 0
+
+
+def test_a_group_that_only_false_discovery_control_leaves_out_is_not_called_innocent():
+    _, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
+    assert not any(case.reported for case in cases)
+    assert cases[0].decision_reason.startswith("stands out, but not enough")
+    assert cases[-1].decision_reason.startswith(("better explained", "its accounts behave"))
+
+
+def test_a_row_of_another_century_makes_one_more_day_and_not_thousands():
+    rows, accounts = plant(1, [ORDINARY])
+    stray = pl.col("timestamp").dt.replace(year=1970)
+    log = traffic(
+        rows.with_columns(
+            pl.when(pl.int_range(pl.len()) == 5).then(stray).otherwise("timestamp").alias("timestamp")
+        ),
+        accounts,
+    )
+    assert log.n_slots <= 9 * 24
+    assert np.bincount(log.hour // 24)[0] == 1
 
 
 def test_a_cluster_has_the_topic_of_most_of_its_requests_and_noise_keeps_its_own():

@@ -279,6 +279,14 @@ def test_a_campaign_without_a_mark_is_followed_along_its_labels_to_accounts_that
     assert not np.isin(crew[9:12], wide.members).any()
 
 
+def test_those_of_whom_linking_saw_no_request_may_join_too():
+    log, crew, chain = chained(11)
+    founders = group_of(log, crew[:6])
+    log.held_out[np.isin(log.account, crew[6:])] = True
+    (wide,) = joined(log, [founders], {"topics": chain})
+    assert set(wide.members.tolist()) == set(crew.tolist())
+
+
 def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     log, crew, chain = chained(11)
     fewer = np.isin(log.account, crew[6:]) | (np.arange(len(log.account)) % 5 > 1)

@@ -61,7 +61,7 @@ def _apart(minute: Floats, other: Floats) -> Floats:
 
 
 def _busiest(account: Ints, minute: Floats, weight: Floats, m: int) -> Floats:
-    """Return (m,) the minute of the hour around which each account has most of its weight; 0 without any."""
+    """Return (m,) the minute of the hour around which each account has most weight, the first of equals."""
     n = int(60 / BIN)
     held = np.bincount(account * n + (minute / BIN).astype(int), weights=weight, minlength=m * n).reshape(
         m, n

@@ -7,6 +7,7 @@ import numpy as np
 from campaigns.vocabulary import Direction, Signal, Status
 
 MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
+NOT_THERE = np.log(0.55)  # half is what is left where a ratio is nought: an operator may hide any one side
 RARE = np.log(1e3)  # odds against a crowd that is programs and nothing else
 
 
@@ -29,8 +30,8 @@ class Finding(NamedTuple):
 
     @property
     def direction(self) -> Direction:
-        """Which way the finding points; a factor of three either way is neither."""
-        if self.log_e is None or abs(self.log_e) < np.log(3):
+        """Which way the finding points: for from a factor of three, against where the signal is not there."""
+        if self.log_e is None or NOT_THERE < self.log_e < np.log(3):
             return Direction.NEUTRAL
         return Direction.FOR if self.log_e > 0 else Direction.AGAINST
 
