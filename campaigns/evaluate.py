@@ -90,7 +90,8 @@ def evaluate(campaigns: pl.DataFrame, campaign_accounts: pl.DataFrame, truth: pl
     )
     hits = flagged.filter(pl.col("kind").str.starts_with("campaign:")).height
     n_true = sum(s.n_accounts for s in scores)
-    n_organic = sizes.get("organic", 0)
+    strangers = flagged.join(truth, on="account_id", how="anti").height
+    n_organic = sizes.get("organic", 0) + strangers
     return Score(
         n_reports=reported.height,
         n_found=sum(s.found for s in scores),

@@ -30,7 +30,7 @@ SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
 # Signals without which an explanation would fit every group: it is left out where they could not be tested.
 UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
 RULED_OUT = np.log(20)  # log e-value from which what was seen speaks against an explanation
-HALF = 0.5  # share of the accounts in one organisation from which it may be the whole story
+HALF = 0.5  # share in one organisation, or from shared addresses, from which it may be the whole story
 
 
 class Model(NamedTuple):
@@ -41,6 +41,7 @@ class Model(NamedTuple):
 
 
 MODELS: Mapping[Explanation, Model] = {
+    Explanation.NETWORK: Model("ordinary users behind one network or reseller", OPERATOR),
     Explanation.INDEPENDENT: Model("independent users of one interest", OPERATOR),
     Explanation.TOOL: Model(
         "customers of one tool or prompt library under a quota, each with a key of their own",
@@ -64,7 +65,6 @@ MODELS: Mapping[Explanation, Model] = {
         "a prompt that went round, or fixed inputs run again",
         frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
     ),
-    Explanation.NETWORK: Model("ordinary users behind one network or reseller", OPERATOR),
     Explanation.ORGANISATION: Model("one organisation with many keys", OPERATOR),
 }
 
@@ -89,15 +89,21 @@ def at_most(findings: Mapping[Signal, Finding]) -> float:
     return _product([f for f in findings.values() if f.signal in FEWEST and f.log_e is not None])
 
 
-def weigh(findings: Mapping[Signal, Finding], organisation: float | None) -> list[Weighed]:
+def weigh(
+    findings: Mapping[Signal, Finding], organisation: float | None = None, network: float | None = None
+) -> list[Weighed]:
     """Weigh a group against every innocent model that the columns of the log allow.
 
     organisation: the largest share of the group's accounts in one organisation, None where the log does not
-    say: then a service with many keys can only be told by what it asks.
+    say: then a service with many keys can only be told by what it asks. network: the share of the group's
+    requests from addresses that its accounts share. Independent users are then those of one network, which
+    says more of the same and is named in their place.
     """
     weighed = []
     for explanation, model in MODELS.items():
         betrayed_by = model.betrayed_by
+        if explanation is Explanation.NETWORK and (network is None or network < HALF):
+            continue
         if explanation is Explanation.ORGANISATION:
             if organisation is None:
                 continue

@@ -235,7 +235,10 @@ def _key(log: Traffic, group: Group) -> bytes:
 
 def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
     """Drop groups of the same accounts and rows as one before them."""
-    return list({_key(log, group): group for group in reversed(groups)}.values())[::-1]
+    first: dict[bytes, Group] = {}
+    for group in groups:
+        first.setdefault(_key(log, group), group)
+    return list(first.values())
 
 
 def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Finding]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from campaigns.discovery import e_bh_q_values
+from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
@@ -155,4 +156,4 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
     if "org_id" in log.accounts.columns and log.has("org_id"):
         known = log.organisation[group.members]
         organisation = int(np.bincount(known[known >= 0]).max(initial=0)) / len(group.members)
-    return weigh(findings, organisation)
+    return weigh(findings, organisation, shared_addresses(log, group).effect)

@@ -40,6 +40,12 @@ def test_too_few_accounts_or_too_many_strangers_is_a_miss_but_not_false(ours: in
     assert (score.n_found, score.n_missed, score.n_false) == (0, 1, 0)
 
 
+def test_accounts_that_the_truth_does_not_know_are_ordinary_ones():
+    score = evaluate(*frames({"r": accounts("stranger", 4)}), truth(c=10, organic=12))
+    assert (score.n_false, score.precision, score.organic_flagged) == (1, 0.0, 0.25)
+    assert evaluate(*frames({"r": accounts("stranger", 4)}), truth(c=10)).organic_flagged == 1.0
+
+
 def test_a_split_is_counted_and_recall_is_that_of_the_best_report():
     reports = {"r": accounts("c", 6), "s": accounts("c", 4, 6)}
     (campaign,) = evaluate(*frames(reports), truth(c=10, organic=5)).campaigns

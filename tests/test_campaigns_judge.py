@@ -27,12 +27,12 @@ def judge_of(rows, accounts, settings=JudgeSettings()):  # noqa: B008  (frozen)
     return log, judge(log, topics, texts, nobody, settings, seed=0)
 
 
+def names_of(log, case):
+    return set(log.accounts["account_id"].gather(case.group.members).str.slice(0, 4))
+
+
 def reported(log, cases):
-    return [
-        set(log.accounts["account_id"].gather(case.group.members).str.slice(0, 4))
-        for case in cases
-        if case.reported
-    ]
+    return [names_of(log, case) for case in cases if case.reported]
 
 
 def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
@@ -47,6 +47,23 @@ def test_a_crowd_with_hours_of_its_own_is_listed_and_not_reported(volumes):
     assert reported(log, cases) == []
     names = [log.accounts["account_id"].gather(case.group.candidates) for case in cases]
     assert any(name.str.starts_with("class").mean() > 0.8 for name in names)
+
+
+@pytest.mark.parametrize(("shared", "named"), [(True, "NETWORK"), (False, "INDEPENDENT")])
+def test_ordinary_users_of_shared_addresses_are_set_aside_as_those_of_a_network(shared: bool, named: str):
+    rows, accounts = plant(3, [ORDINARY, ("proxy", 60, "heavy", "people", range(200, 203))])
+    number = pl.col("account_id").str.extract(r"(\d+)$").cast(pl.Int64) % (5 if shared else 10_000)
+    rows = rows.with_columns(ip=pl.format("{}.{}", pl.col("account_id").str.slice(0, 4), number))
+    settings = JudgeSettings(ignore=(Signal.TASKS, Signal.QUOTA))  # what tells a tool's users from others
+    log, cases = judge_of(rows, accounts, settings)
+    ours = [case for case in cases if "prox" in names_of(log, case)]
+    assert ours
+    assert not any(case.reported for case in ours)
+    assert {case.lookalike.explanation for case in ours} == {Explanation[named]}
+    assert all(str(Explanation[named]).split("_")[0] in case.decision_reason for case in ours)
+    weighed = {weighed.explanation for case in ours for weighed in case.explanations}
+    assert Explanation.INDEPENDENT in weighed
+    assert (Explanation.NETWORK in weighed) == shared
 
 
 @pytest.mark.parametrize("hours", ["flat", "office"])
@@ -137,7 +154,7 @@ def test_a_group_that_two_signals_see_through_has_nothing_left_when_all_are_weig
     known, left, most = repeated(log), [], []
     for group in groups:
         findings = evidence(log, group, volumes(log, group, law), law, topics, known)
-        left.append(min(weighed.log_e for weighed in weigh(findings, None)))
+        left.append(min(weighed.log_e for weighed in weigh(findings)))
         most.append(at_most({signal: findings[signal] for signal in FEWEST}))
     assert (np.array(left) <= np.array(most)).all()
     assert 0 < sum(value > 0 for value in most) < len(groups) / 2
