@@ -40,14 +40,16 @@ def _ratio(both: Fit, one: Fit, other: Fit) -> float:
     return both.rate - one.rate - other.rate + min(both.models - one.models - other.models, 0.0)
 
 
-def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> list[Group]:
+def crews(
+    log: Traffic, group: Group, people: People, labels: dict[str, Ints], *, linking: bool = False
+) -> list[Group]:
     """Return the crews that a campaign is of, largest first: itself where it is of one.
 
     Two harvests of the same topics are found in one piece, or one with a template beside one without.
     Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
     one rate, and ask models in one way, are of one crew, others of another operator's. Where the campaign has
     a mark, accounts are put together by their commonest label of it: who works with one template is of one
-    crew at any rate. labels as for `grown`.
+    crew at any rate. labels as for `grown`; linking: rates and models are read in the linking half alone.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < 2 * KINDS:
@@ -62,7 +64,8 @@ def crews(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
 
     @cache
     def fit(kinds: frozenset[int]) -> Fit:
-        return _fit(log, members[np.isin(kind, list(kinds))], people, by_chance=True)
+        accounts = members[np.isin(kind, list(kinds))]
+        return _fit(log, accounts, people, by_chance=True, linking=linking)
 
     def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
         one, other = pair
@@ -102,14 +105,19 @@ def _by_label(log: Traffic, members: Ints, work: Ints, label: Ints) -> Ints:
     return np.where(np.isin(kind, common), kind, common[0])
 
 
-def _fit(log: Traffic, accounts: Ints, people: People, *, by_chance: bool = False) -> Fit:
-    """Return how well one operator fits some accounts.
+def _fit(
+    log: Traffic, accounts: Ints, people: People, *, by_chance: bool = False, linking: bool = False
+) -> Fit:
+    """Return how well one operator fits some accounts, by all that they sent or the linking half of it.
 
     by_chance: rows fall to accounts by chance and are not dealt out in turn, where one kind of accounts may
     be a row ahead of another.
     """
     rows = log.rows_of(accounts)
-    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=np.ones(len(accounts)))
+    if linking:
+        rows = rows[~log.held_out[rows]]
+    ones = np.ones(len(accounts))
+    group = Group(clusters=(), rows=rows, candidates=accounts, confidence=ones, least=int(not linking))
     sent = volumes(log, group, people)
     return Fit(sent.one_rate_by_chance if by_chance else sent.one_rate, _models(log, rows, accounts, people))
 

@@ -24,7 +24,8 @@ class Group:
     clusters: (view, label) pairs; empty for a group found by profiles alone. rows (r,) int64: the candidates'
     row numbers that the group is about, both halves. candidates (m,) int64: accounts with at least `least`
     such rows in the linking half: who sends less is not seen, and that makes volumes look more even than they
-    are. confidence (m,): the probability that a candidate takes part, if anyone does.
+    are; 0 where rows of one half alone are counted. confidence (m,): the probability that a candidate takes
+    part, if anyone does.
     """
 
     clusters: tuple[tuple[str, int], ...]

@@ -89,9 +89,13 @@ def judge(
     logger.info("judging %d groups", len(groups))
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=settings.ignore)
-    found, alone = _crews(log, seen.groups, seen.passing(groups, settings.level), law, labels)
-    if more := [crew for crew in alone if len(crew.members) >= settings.link.min_accounts]:
-        found, alone = _crews(log, seen.groups, seen.passing(more, settings.level), law, labels)
+    passing = seen.passing(groups, settings.level)
+    found, alone = _crews(log, seen.groups, passing, law, labels)
+    if alone:
+        _, apart = _crews(log, seen.groups, passing, law, labels, linking=True)
+        if more := [crew for crew in apart if len(crew.members) >= settings.link.min_accounts]:
+            passing = seen.passing(more, settings.level, crews=True)
+            found, alone = _crews(log, seen.groups, passing, law, labels)
     first = _campaigns(log, found, alone, law, labels)
     others = [i for i in seen.order if i not in first]
     for i, campaign in list(first.items()):
@@ -150,20 +154,25 @@ def _telling(log: Traffic, group: Group) -> bool:
 
 
 def _crews(
-    log: Traffic, groups: list[Group], passing: list[int], law: People, labels: dict[str, Ints]
+    log: Traffic,
+    groups: list[Group],
+    passing: list[int],
+    law: People,
+    labels: dict[str, Ints],
+    *,
+    linking: bool = False,
 ) -> tuple[dict[int, Group], list[Group]]:
     """Fold the groups that pass into campaigns, and take these apart into crews.
 
     Return the crews that have a passing group of their own, by the number of the strongest, and the others.
-    These were told apart by all rows: what is weighed of them next is a check on a part of what has passed,
-    not evidence as independent as that of the groups.
+    linking: they are told apart by rates of the linking half, and can be weighed in their turn by the other.
     """
     folded, home = fold(log, [groups[i] for i in passing], law, labels[TOPICS])
     found: dict[int, Group] = {}
     alone = []
     for c, campaign in enumerate(folded):
         held = [i for i, at in zip(passing, home, strict=True) if at == c]
-        for crew in crews(log, campaign, law, labels):
+        for crew in crews(log, campaign, law, labels, linking=linking):
             own = (i for i in held if 2 * np.isin(groups[i].members, crew.members).mean() > 1)
             if (strongest := next(own, None)) is not None:
                 found[strongest] = crew

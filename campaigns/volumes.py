@@ -103,7 +103,8 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
     exposure = log.exposure[members]
     whole, lived = Reading(counts, exposure, least, HALF), in_between(log, rows[place >= 0], members)
-    lived = Reading(lived.counts, lived.exposure * exposure, least - 1, HALF)  # an end of a life is linking
+    between = max(least - 1, 0)  # an end of a life is linking
+    lived = Reading(lived.counts, lived.exposure * exposure, between, HALF)
     return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
 
 

@@ -1,7 +1,7 @@
 """What the signals say of groups, what remains of each against innocent explanations, and which pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -76,12 +76,17 @@ class Weighing:
         found = [evenness(sent), constant_total(self.log, group)]
         return at_most(_but(self.ignore, found)) > 0
 
-    def passing(self, more: list[Group], level: float) -> list[int]:
-        """Weigh more groups, and return which of all pass false-discovery control, the plainest first."""
+    def passing(self, more: list[Group], level: float, *, crews: bool = False) -> list[int]:
+        """Weigh more groups, and return which of all pass false-discovery control, the plainest first.
+
+        crews: they were told apart by what they ask, and by rates of the linking half. So tasks are not
+        weighed, and volumes are those of the other half.
+        """
         for i, group in enumerate(more, len(self.groups)):
-            sent = volumes(self.log, group, self.people)
+            rest = replace(group, rows=group.rows[self.log.held_out[group.rows]], least=0)
+            sent = volumes(self.log, rest if crews else group, self.people)
             if self._promising(group, sent):
-                self._looked[i] = self._look(group, sent)
+                self._looked[i] = self._look(group, sent, crew=crews)
         self.groups += more
         log_e = self._log_e
         self.q_values = e_bh_q_values(log_e)
@@ -101,9 +106,11 @@ class Weighing:
             self._looked[i] = self._look(group, volumes(self.log, group, self.people))
         return self._looked[i]
 
-    def _look(self, group: Group, sent: Volumes) -> Looked:
+    def _look(self, group: Group, sent: Volumes, *, crew: bool = False) -> Looked:
         log, ignore = self.log, self.ignore
         findings = evidence(log, group, sent, self.people, self.topics, self.known, ignore)
+        if crew:
+            findings[Signal.TASKS] = not_tested(Signal.TASKS, "the accounts were told apart by what they ask")
         return Looked(findings, _explanations(log, group, findings))
 
 

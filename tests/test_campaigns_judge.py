@@ -5,12 +5,13 @@ import pytest
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import FEWEST, at_most, weigh
 from campaigns.judge import JudgeSettings, candidates, judge
+from campaigns.people import people
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from campaigns.volumes import volumes
-from campaigns.weighing import evidence
-from tests.traffic_planted import plant, rows_at
+from campaigns.weighing import Weighing, evidence
+from tests.traffic_planted import group_of, numbers, plant, rows_at
 
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
 
@@ -118,13 +119,31 @@ def test_crews_of_one_volume_and_some_of_the_same_topics_are_one_operator(topics
 
 
 def test_crews_that_are_only_seen_together_are_weighed_and_reported_each_where_the_models_tell_them_apart():
-    crews = [("hydra", 40, "even", "flat", range(200, 220)), ("crew", 40, "even", "flat", range(210, 230))]
+    crews = [("hydra", 40, "brisk", "flat", range(200, 220)), ("crew", 40, "brisk", "flat", range(210, 230))]
     rows, accounts = plant(3, [ORDINARY, *crews])
     own = pl.col("account_id").hash(0) % 3
     turns = pl.col("account_id").str.starts_with("hydra") & (pl.col("timestamp").dt.day() > 4)
     model = pl.when(turns).then(3).otherwise(own).cast(pl.String)
     log, cases = judge_of(rows.with_columns(model=model), accounts)
-    assert sorted(reported(log, cases), key=min) == [{"crew"}, {"hydr"}]
+    names = [log.accounts["account_id"].gather(case.group.members) for case in cases if case.reported]
+    shares = sorted(part.str.starts_with("hydra").mean() for part in names)
+    assert len(shares) == 2
+    assert shares[0] < 0.05 < 0.95 < shares[1]
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_crews_are_weighed_by_volumes_that_they_were_not_told_apart_by(even: bool):
+    rows, accounts = plant(3, [ORDINARY, ("hydra", 40, "brisk", "flat", range(200, 220))])
+    account = pl.col("account_id")
+    share = account.str.extract(r"(\d+)$").cast(pl.Int64) % 10  # of the held-out half, in tenths
+    kept = ~account.str.starts_with("hydra") | ~pl.col("held_out") | (pl.col("text") % 10 < share)
+    log = traffic(rows if even else rows.filter(kept), accounts)
+    crew = group_of(log, numbers(log, "hydra"))
+    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
+    seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=())
+    assert (seen.passing([crew], 0.05, crews=True) == [0]) == even
+    if even:
+        assert seen.looked_at(0).findings[Signal.TASKS].status is Status.NOT_TESTED
 
 
 def test_ordinary_traffic_alone_reports_nothing():
