@@ -25,7 +25,8 @@ class Group:
     row numbers that the group is about, both halves. candidates (m,) int64: accounts with at least `least`
     such rows in the linking half: who sends less is not seen, and that makes volumes look more even than they
     are; 0 where rows of one half alone are counted. confidence (m,): the probability that a candidate takes
-    part, if anyone does.
+    part, if anyone does. whole: how much, when and about what the members write is judged by all that they
+    sent; what is said of the work itself is of `rows` all the same.
     """
 
     clusters: tuple[tuple[str, int], ...]
@@ -33,6 +34,7 @@ class Group:
     candidates: Ints
     confidence: Floats
     least: int = 1
+    whole: bool = False
 
     @cached_property
     def members(self) -> Ints:
@@ -44,6 +46,10 @@ class Group:
         among = np.zeros(log.n_accounts, dtype=bool)
         among[self.members] = True
         return self.rows[among[log.account[self.rows]]]
+
+    def sent(self, log: Traffic) -> "Group":
+        """Return the group of the rows by which its members are judged: its own, or all that they sent."""
+        return replace(self, rows=log.rows_of(self.members)) if self.whole else self
 
     def without(self, accounts: Ints) -> "Group":
         """Return the group without some candidates, (k,) account numbers."""

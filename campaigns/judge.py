@@ -1,6 +1,7 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from scipy import sparse
 
+from campaigns.candidates import candidates, left
 from campaigns.crews import crews
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
@@ -19,22 +21,13 @@ from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
 from campaigns.explain import RULED_OUT, Weighed
-from campaigns.groups import (
-    TELLING,
-    Group,
-    gathered,
-    linked_groups,
-    membership,
-    network_groups,
-    networks,
-    profile_groups,
-)
+from campaigns.groups import Group, membership
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
 from campaigns.marks import NETWORK, TOPICS
-from campaigns.members import grown, parts, widened
+from campaigns.members import grown, widened
 from campaigns.merge import SAME_ACCOUNTS, fold, settled
-from campaigns.people import People, people
+from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
 from campaigns.weighing import Weighing
@@ -85,18 +78,11 @@ def judge(
     topics (n,) int64: the row's topic among the centroids of all texts. texts: the prompts by `text` number.
     profiles (m,) int64: the cluster of the account's query profile, -1 for none.
     """
-    groups, law, network = candidates(log, topics, profiles, settings, seed)
+    groups, law, network = candidates(log, topics, profiles, settings.link, seed)
     logger.info("judging %d groups", len(groups))
     labels = {**log.clusters, TOPICS: topics, NETWORK: network}
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=settings.ignore)
-    passing = seen.passing(groups, settings.level)
-    found, alone = _crews(log, seen.groups, passing, law, labels)
-    if alone:
-        _, apart = _crews(log, seen.groups, passing, law, labels, linking=True)
-        if more := [crew for crew in apart if len(crew.members) >= settings.link.min_accounts]:
-            passing = seen.passing(more, settings.level, crews=True)
-            found, alone = _crews(log, seen.groups, passing, law, labels)
-    first = _campaigns(log, found, alone, law, labels)
+    first = _reported(log, seen, groups, labels, settings)
     others = [i for i in seen.order if i not in first]
     for i, campaign in list(first.items()):
         whole = replace(campaign, rows=log.rows_of(campaign.members))
@@ -126,31 +112,26 @@ def judge(
     return cases
 
 
-def candidates(
-    log: Traffic, topics: Ints, profiles: Ints, settings: JudgeSettings, seed: int
-) -> tuple[list[Group], People, Ints]:
-    """Return all groups to be judged, the law of people that they are judged by, and the networks (n,)."""
-    network = networks(log, settings.link)
-    groups = [
-        *linked_groups(log, settings.link),
-        *profile_groups(log, profiles, settings.link),
-        *network_groups(log, network),
-    ]
-    law = people(log, topics, seed)
-    groups = [group for group in groups + gathered(log, groups) if _telling(log, group)]
-    least = settings.link.min_accounts
-    groups = [
-        part
-        for group in _distinct(log, groups)
-        if len(group.candidates) >= least
-        for part in parts(log, group, law, least)
-    ]
-    return _distinct(log, groups), law, network
-
-
-def _telling(log: Traffic, group: Group) -> bool:
-    """Return whether a group has linking-half rows enough to be worth a test: each costs the others power."""
-    return int((~log.held_out[group.rows]).sum()) >= TELLING
+def _reported(
+    log: Traffic, seen: Weighing, groups: list[Group], labels: dict[str, Ints], settings: JudgeSettings
+) -> dict[int, Group]:
+    """Weigh groups, and what the campaigns among them leave; return campaigns by their strongest group."""
+    law, level, least = seen.people, settings.level, settings.link.min_accounts
+    passing = seen.passing(groups, level)
+    found, alone = _crews(log, seen.groups, passing, law, labels)
+    if alone:
+        _, apart = _crews(log, seen.groups, passing, law, labels, linking=True)
+        if more := [crew for crew in apart if len(crew.members) >= least]:
+            passing = seen.passing(more, level, crews=True)
+            found, alone = _crews(log, seen.groups, passing, law, labels)
+    first = _campaigns(log, found, alone, law, labels)
+    n_first = len(seen.groups)
+    again = seen.passing(left(log, groups, first.values(), law, labels, least), level)
+    if passing != (still := [i for i in again if i < n_first]):  # more groups ask for more of each
+        found, alone = _crews(log, seen.groups, still, law, labels)
+        first = _campaigns(log, found, alone, law, labels)
+    found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
+    return _settled(log, first | _campaigns(log, found, alone, law, labels, first.values()))
 
 
 def _crews(
@@ -182,17 +163,24 @@ def _crews(
 
 
 def _campaigns(
-    log: Traffic, found: dict[int, Group], alone: list[Group], law: People, labels: dict[str, Ints]
+    log: Traffic,
+    found: dict[int, Group],
+    alone: list[Group],
+    law: People,
+    labels: dict[str, Ints],
+    known: Iterable[Group] = (),
 ) -> dict[int, Group]:
     """Make campaigns of crews, by the number of the strongest group in each, in their order.
 
     What has grown may turn out to be one: folded, grown, and folded again. Whoever is in none may then join,
-    and show that two are one. What crews that are no campaigns sent is theirs all the same.
+    and show that two are one. What crews sent that are no campaigns, and campaigns that are known already, is
+    theirs all the same.
     """
+    known = list(known)
     taken = np.zeros(len(log.account), dtype=bool)
-    for campaign in [*found.values(), *alone]:
+    for campaign in [*found.values(), *alone, *known]:
         taken[campaign.member_rows(log)] = True
-    core = membership(log, list(found.values())).sum(axis=0) > 0
+    core = membership(log, [*found.values(), *known]).sum(axis=0) > 0
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
     left = _settled(log, larger)
     found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, labels)
@@ -238,18 +226,6 @@ def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int
     return [i for i, kept in zip(order, listed[len(first) :], strict=True) if kept][:OTHERS]
 
 
-def _key(log: Traffic, group: Group) -> bytes:
-    return group.members.tobytes() + b"/" + group.member_rows(log).tobytes()
-
-
-def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
-    """Drop groups of the same accounts and rows as one before them."""
-    first: dict[bytes, Group] = {}
-    for group in groups:
-        first.setdefault(_key(log, group), group)
-    return list(first.values())
-
-
 def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Finding]:
     """Add what is only said, and not weighed."""
     rows = group.member_rows(log)
@@ -269,9 +245,13 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
     least = min(explanations, key=lambda weighed: weighed.log_e)
     if campaign is not None:
         said = "stands out against independent users and every innocent explanation that could be tested"
-        others = len(np.setdiff1d(campaign.members, weighed_on.members))
-        seen = f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
-        return said + seen if others else said
+        if weighed_on.whole:
+            said += ", by all that its accounts sent"
+        if others := len(np.setdiff1d(campaign.members, weighed_on.members)):
+            said += (
+                f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
+            )
+        return said
     if least.log_e >= RULED_OUT:
         return f"stands out, but not enough among all groups judged; least against: {least.explanation}"
     if least.explanation is Explanation.INDEPENDENT:

@@ -53,6 +53,17 @@ def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list
     return [part] if len(part.members) == len(group.candidates) else [whole, part]
 
 
+def alike(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
+    """Return the group without who is at work in other hours, or asks otherwise, than its members as a whole.
+
+    By all that they sent in the linking half, volumes left out, as for `parts`. labels as for `grown`.
+    """
+    accounts, rows = group.members, log.rows_of(group.members)
+    work = work_of(log, rows[~log.held_out[rows]], accounts, log.linking)
+    sides = [Side(by_hours(log, work, people), (QUEUE_HOURS,)), *_by_choices(log, work, people, labels)]
+    return group.without(accounts[mixture(sides, np.full(len(accounts), 0.5)) < 0.5])
+
+
 def grown(
     log: Traffic, group: Group, people: People, labels: dict[str, Ints], taken: NDArray[np.bool_]
 ) -> Group:
@@ -65,6 +76,10 @@ def grown(
     does not get beyond what it has. What decides is behaviour: the confidence is the probability of taking
     part, given that the campaign is real.
     """
+    if group.whole:
+        group = _core(log, group, people, labels)
+        if not mark_of(found_in(log, group, labels), labels, group.rows):
+            return group
     for _ in range(2):
         work, found = group.member_rows(log), found_in(log, group, labels)
         inside = np.zeros(len(log.account), dtype=bool)
@@ -85,10 +100,18 @@ def grown(
         ]
         confidence = mixture(sides, _reported(candidates, group.members))
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
-        if len(larger.member_rows(log)) < len(work) / 2:  # lost what was reported: bystanders send little
+        kept = np.isin(work, larger.member_rows(log), assume_unique=True)
+        if 2 * kept.sum() < len(work):  # lost what was reported, to a crowd or to bystanders who send little
             break
         group = larger
     return _listed(group)
+
+
+def _core(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
+    """Return a group that was judged by all that its members sent without those who do otherwise."""
+    accounts = group.members
+    sides = _by_all(log, work_of(log, log.rows_of(accounts), accounts, log.sent), people, labels)
+    return group.without(accounts[mixture(sides, np.full(len(accounts), 0.9)) < 0.5]).sent(log)
 
 
 def widened(
@@ -125,22 +148,29 @@ def _followed(
 
     An account with a request in one is weighed by everything that it sent. Once all have joined, a good part
     of what each sent must be in the labels of the campaign, since some customers' jobs run flat, at any rate.
+    Labels of a group that was judged by all that it sent may be anybody's: it is followed through them, but
+    only as far as those who join are of its members' rate and models.
     """
     if not len(group.members) or mark_of(found_in(log, group, labels), labels, group.member_rows(log)):
         return group
-    wide = group
+    wide, through = group, np.zeros(log.n_accounts, dtype=bool)
+    if group.whole:
+        for cluster in group.clusters:
+            through[log.account[log.rows_in(*cluster)]] = True
     for _ in range(CHAIN):
-        near = free & (_asked(log, wide, labels) > 0)
+        near = free & (through | (_asked(log, wide, labels) > 0))
         near[wide.members] = True
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
         sides = _by_all(log, work_of(log, rows, candidates, log.sent), people, labels)
         confidence = mixture(sides, _reported(candidates, wide.members))
-        candidates, confidence = candidates[confidence >= 0.5], confidence[confidence >= 0.5]
-        known, wide = len(wide.members), _joined(log, group, candidates, confidence)
-        if len(wide.members) == known:
+        larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
+        known = len(wide.members)
+        if len(larger.members) == known or (group.whole and not _one(log, group, larger, people)):
             break
-    worth = (_asked(log, wide, labels) >= OURS * log.sent)[candidates]
-    return _joined(log, group, candidates[worth], confidence[worth])
+        wide = larger
+    asked = _asked(log, wide, labels)
+    passing_by = (asked < OURS * log.sent)[wide.candidates] & ~np.isin(wide.candidates, group.candidates)
+    return wide.without(wide.candidates[passing_by])
 
 
 def _one(log: Traffic, group: Group, larger: Group, people: People) -> bool:

@@ -15,7 +15,7 @@ from campaigns.people import People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
-PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 LOOSE = 1.0  # shape of the rates of bystanders
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
@@ -95,8 +95,13 @@ class Volumes:
 
 
 def volumes(log: Traffic, group: Group, people: People) -> Volumes:
-    """Count the members' rows of a group, by its least of linking-half rows: every law is cut off there."""
-    members, rows = group.members, group.member_rows(log)
+    """Count the members' rows of a group, by its least of linking-half rows: every law is cut off there.
+
+    Who shares a little work was found the more easily the more it sent, of that and of all else: counts of
+    all that members sent are weighted by size. The gamma law so weighted is one of a shape that is larger by
+    the rows it took (Patil and Rao 1978), and so are the bounds.
+    """
+    members, rows = group.members, group.sent(log).member_rows(log)
     linking = np.bincount(log.account[rows[~log.held_out[rows]]], minlength=log.n_accounts)[members]
     least, members = group.least, members[linking >= group.least]
     place = log.places(members)[log.account[rows]]
@@ -105,7 +110,8 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     whole, lived = Reading(counts, exposure, least, HALF), in_between(log, rows[place >= 0], members)
     between = max(least - 1, 0)  # an end of a life is linking
     lived = Reading(lived.counts, lived.exposure * exposure, between, HALF)
-    return Volumes(readings=(whole, lived), bounds=(people.volume, people.daily))
+    more = group.least if group.whole else 0
+    return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 
 
 def _people_shapes(bound: float) -> list[float]:

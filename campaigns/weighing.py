@@ -26,6 +26,8 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal
 from campaigns.volumes import Volumes, volumes
 
+SECOND_LOOK = 0.5  # weight of a group that is judged by all that its accounts sent: few campaigns show there
+
 
 class Looked(NamedTuple):
     """What the signals say about a group, and how it stands against each explanation."""
@@ -73,7 +75,7 @@ class Weighing:
         return self._promising(group, volumes(self.log, group, self.people))
 
     def _promising(self, group: Group, sent: Volumes) -> bool:
-        found = [evenness(sent), constant_total(self.log, group)]
+        found = [evenness(sent), constant_total(self.log, group.sent(self.log))]
         return at_most(_but(self.ignore, found)) > 0
 
     def passing(self, more: list[Group], level: float, *, crews: bool = False) -> list[int]:
@@ -89,7 +91,8 @@ class Weighing:
                 self._looked[i] = self._look(group, sent, crew=crews)
         self.groups += more
         log_e = self._log_e
-        self.q_values = e_bh_q_values(log_e)
+        weight = np.where([group.whole for group in self.groups], SECOND_LOOK, 1.0)
+        self.q_values = e_bh_q_values(log_e, weight)
         passed = [i for i in self._looked if self.q_values[i] <= level]
         plain = {i: _plainness(self._looked[i].findings, len(self.groups[i].members)) for i in passed}
         return sorted(passed, key=lambda i: (-plain[i], -log_e[i]))
@@ -134,12 +137,13 @@ def evidence(
     ignore: Collection[Signal] = (),
 ) -> dict[Signal, Finding]:
     """Return what each signal that decides says about a group; known: `repeated(log)`."""
+    by = group.sent(log)
     found = [
         evenness(sent),
         quota(sent),
-        rhythm(log, group, law),
-        constant_total(log, group),
-        shared_tasks(log, group, law, topics),
+        rhythm(log, by, law),
+        constant_total(log, by),
+        shared_tasks(log, by, law, topics),
         repeats(log, group, known),
         question_bank(log, group, known),
         round_clock(log, group),

@@ -199,7 +199,12 @@ def test_the_accounts_of_a_report_are_right_when_they_are_of_its_operator():
 
 def test_calibration_counts_small_p_values_and_the_mean_of_e():
     found = pl.DataFrame(
-        {"signal": ["evenness"] * 4, "log_e": np.log([100.0, 1.0, 0.5, 0.5]), "log": [1, 1, 2, 2]}
+        {
+            "signal": ["evenness"] * 4,
+            "rows": ["its own"] * 4,
+            "log_e": np.log([100.0, 1.0, 0.5, 0.5]),
+            "log": [1, 1, 2, 2],
+        }
     )
     (line,) = summary(found)
     assert (line["groups"], line["mean e"], line["p <= 0.05"], line["p <= 0.001"]) == (

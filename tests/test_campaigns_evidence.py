@@ -212,6 +212,17 @@ def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for
     assert quota(volumes(log, group, law)).direction is not Direction.FOR
 
 
+def test_all_that_accounts_sent_is_less_of_a_surprise_where_a_part_of_it_made_them_a_group():
+    log = traffic(*plant(3, [("p", 200, "heavy", "people", range(30)), ("o", 15, "even", "flat", range(9))]))
+    law = people(log, log.clusters["full"], 0)
+    chosen = group_of(log, numbers(log, "o"))
+    shared = replace(chosen, rows=chosen.rows[log.clusters["full"][chosen.rows] < 3], whole=True)
+    every, shared_only = volumes(log, shared, law), volumes(log, replace(shared, whole=False), law)
+    assert every.readings[0].counts.tolist() == volumes(log, chosen, law).readings[0].counts.tolist()
+    assert every.readings[0].counts.sum() > shared_only.readings[0].counts.sum()
+    assert 0 < every.log_ratio < volumes(log, chosen, law).log_ratio
+
+
 def test_volumes_of_a_single_account_are_not_compared():
     log = traffic(*rows_at([("a", hour, hour) for hour in range(30)]))
     sent = volumes(log, everybody(log), people(log, np.zeros(len(log.account), dtype=np.int64), 0))

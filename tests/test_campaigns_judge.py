@@ -2,9 +2,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from campaigns.candidates import candidates
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import FEWEST, at_most, weigh
-from campaigns.judge import JudgeSettings, candidates, judge
+from campaigns.judge import JudgeSettings, judge
+from campaigns.link import LinkSettings
 from campaigns.people import people
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.traffic import traffic
@@ -146,6 +148,44 @@ def test_crews_are_weighed_by_volumes_that_they_were_not_told_apart_by(even: boo
         assert seen.looked_at(0).findings[Signal.TASKS].status is Status.NOT_TESTED
 
 
+def in_part(rows, name, most):
+    """Put some of a crowd's rows into one cluster: one in twenty of some accounts, up to most of others."""
+    share = pl.col("account_id").str.extract(r"(\d+)$").cast(pl.Int64) % 10 * most // 9 + 5
+    there = pl.col("account_id").str.starts_with(name) & (pl.col("text").hash(1) % 100 < share)
+    cluster = pl.when(there).then(200).otherwise("cluster_full").cast(pl.Int32)
+    return rows.with_columns(cluster_full=cluster), there
+
+
+@pytest.mark.parametrize(("volumes", "found"), [("brisk", [{"hydr"}]), ("heavy", [])])
+def test_accounts_that_share_a_part_of_their_work_are_judged_by_all_that_they_sent(volumes, found):
+    rows, accounts = plant(2, [ORDINARY, ("hydra", 40, volumes, "flat", range(0, 150))])
+    rows, _ = in_part(rows, "hydra", most=90)
+    log, cases = judge_of(rows, accounts)
+    assert reported(log, cases) == found
+    assert all("by all that its accounts sent" in case.decision_reason for case in cases if case.reported)
+
+
+def test_what_tells_a_published_job_is_seen_of_the_work_that_is_shared():
+    rows, accounts = plant(2, [ORDINARY, ("action", 40, "brisk", "flat", range(0, 150))])
+    rows, job = in_part(rows, "action", most=40)
+    on_time = pl.col("timestamp").dt.truncate("1h") + pl.duration(seconds=pl.col("text") % 100)
+    log, cases = judge_of(rows, accounts)
+    assert reported(log, cases) == [{"acti"}]
+    rows = rows.with_columns(timestamp=pl.when(job).then(on_time).otherwise("timestamp"))
+    assert reported(*judge_of(rows, accounts)) == []
+
+
+def test_what_a_known_operator_leaves_of_a_group_is_judged_without_it():
+    hydra = ("hydra", 40, "even", "flat", range(0, 150))
+    rows, accounts = plant(2, [ORDINARY, hydra, ("known", 40, "brisk", "flat", range(210, 220))])
+    rows, _ = in_part(rows, "hydra", most=90)
+    rows, _ = in_part(rows, "known", most=40)
+    log, cases = judge_of(rows, accounts)
+    names = [log.accounts["account_id"].gather(case.group.members) for case in cases if case.reported]
+    assert [part.str.starts_with("hydra").mean() > 0.9 for part in names] == [False, True]
+    assert len(names[1]) >= 30
+
+
 def test_ordinary_traffic_alone_reports_nothing():
     for seed in range(3, 6):
         assert reported(*judged(seed, [])) == []
@@ -169,7 +209,7 @@ def test_a_group_that_two_signals_see_through_has_nothing_left_when_all_are_weig
     rows, accounts = plant(3, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 210))])
     log = traffic(rows, accounts)
     topics, nobody = log.clusters["full"], np.full(log.n_accounts, -1)
-    groups, law, _ = candidates(log, topics, nobody, JudgeSettings(), seed=0)
+    groups, law, _ = candidates(log, topics, nobody, LinkSettings(), seed=0)
     known, left, most = repeated(log), [], []
     for group in groups:
         findings = evidence(log, group, volumes(log, group, law), law, topics, known)

@@ -84,12 +84,14 @@ def test_the_fitted_shape_is_the_planted_one():
     assert volume_shape(Reading(counts, np.ones(len(counts)), least=1)) == pytest.approx(1.5, rel=0.15)
 
 
-def test_e_bh_reports_what_the_definition_reports():
+@pytest.mark.parametrize("weight", [1.0, 0.2])
+def test_e_bh_reports_what_the_definition_reports(weight):
     rng = np.random.default_rng(2)
     log_e = rng.normal(1, 3, 40)
-    q = e_bh_q_values(log_e)
+    weight = np.where(np.arange(40) < 10, weight, 1.0)
+    q = e_bh_q_values(log_e, weight)
     for level in (0.01, 0.05, 0.2):
-        ranked = np.sort(np.exp(log_e))[::-1]
+        ranked = np.sort(np.exp(log_e) * weight * 40 / weight.sum())[::-1]
         ks = [k for k in range(1, 41) if ranked[k - 1] >= 40 / (level * k)]
         assert (q <= level).sum() == max(ks, default=0)
 

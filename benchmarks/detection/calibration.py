@@ -1,9 +1,10 @@
 """Whether each signal keeps its promise on people: python -m benchmarks.detection.calibration.
 
 Logs of ordinary accounts alone, each with accounts of its own, are clustered, linked and weighed; every group
-that is judged counts, reported or not. An e-value promises a mean of at most one, and its p-value, 1 / e, to
-be at most x no more often than x. Groups of one log share accounts, so the bounds are over logs. The signals
-whose null is not people (a class, a metered service) promise nothing here and are left out.
+counts that is judged, by its own rows or by all that its accounts sent, reported or not. An e-value promises
+a mean of at most one, and its p-value, 1 / e, to be at most x no more often than x. Groups of one log share
+accounts, so the bounds are over logs. The signals whose null is not people (a class, a metered service)
+promise nothing here and are left out.
 """
 
 import argparse
@@ -18,9 +19,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.detection.tables import markdown
+from campaigns.candidates import candidates, left
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import OPERATOR
-from campaigns.judge import candidates
+from campaigns.marks import NETWORK, TOPICS
 from campaigns.simulation.simulate import SimulationSettings, simulate
 from campaigns.vocabulary import Signal
 from campaigns.volumes import volumes
@@ -31,6 +33,7 @@ from flows.run import open_run
 from flows.settings import DetectSettings
 
 PROMISING = OPERATOR | {Signal.QUOTA}  # signals whose null is people
+ROWS = ("its own", "all sent")
 LEVELS = (0.05, 0.01, 0.001)
 
 
@@ -59,7 +62,7 @@ def main() -> None:
 
 
 def weighed(seed: int, accounts: int, pack: pl.DataFrame | None) -> pl.DataFrame:
-    """Make a log of ordinary accounts, and return signal and log_e of every group that is judged in it."""
+    """Make a log of ordinary accounts; return signal, rows and log_e of every group that is judged in it."""
     log = simulate(pack, SimulationSettings(accounts=accounts, seed=seed, campaigns=(), decoys=()))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "traffic.parquet"
@@ -67,22 +70,28 @@ def weighed(seed: int, accounts: int, pack: pl.DataFrame | None) -> pl.DataFrame
         run = open_run(str(place), Path(folder) / "out", DetectSettings(), (None, None))
         prepare(run, plain())
         inputs, settings = read_inputs(run), run.settings
-    groups, law, _ = candidates(inputs.log, inputs.topics, inputs.profiles, settings.judge, settings.seed)
+    groups, law, network = candidates(
+        inputs.log, inputs.topics, inputs.profiles, settings.judge.link, settings.seed
+    )
+    labels = {**inputs.log.clusters, TOPICS: inputs.topics, NETWORK: network}
+    whole = left(inputs.log, groups, [], law, labels, settings.judge.link.min_accounts)
     known = repeated(inputs.log)
     found = [
-        (str(finding.signal), finding.log_e)
-        for group in groups
+        (str(finding.signal), ROWS[group.whole], finding.log_e)
+        for group in groups + whole
         for finding in evidence(
             inputs.log, group, volumes(inputs.log, group, law), law, inputs.topics, known
         ).values()
         if finding.signal in PROMISING and finding.log_e is not None
     ]
-    return pl.DataFrame(found, schema={"signal": pl.String, "log_e": pl.Float64}, orient="row")
+    return pl.DataFrame(
+        found, schema={"signal": pl.String, "rows": pl.String, "log_e": pl.Float64}, orient="row"
+    )
 
 
 def summary(found: pl.DataFrame) -> Iterator[dict[str, object]]:
-    """Yield a line a signal: groups, mean e with its upper 95 % bound over logs, shares of small p-values."""
-    for part in found.partition_by("signal", maintain_order=True):
+    """Yield a line a signal and rows: groups, mean e and its upper 95 % bound over logs, small p-values."""
+    for part in found.partition_by("signal", "rows", maintain_order=True):
         each = part.group_by("log").agg(pl.col("log_e").exp().mean())["log_e"].to_numpy()
         bound = each.mean() + 1.64 * each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
         p = np.exp(-part["log_e"].to_numpy())
@@ -90,6 +99,7 @@ def summary(found: pl.DataFrame) -> Iterator[dict[str, object]]:
         mean = f"{np.exp(part['log_e'].to_numpy()).mean():.2f}"
         yield {
             "signal": part["signal"][0],
+            "rows": part["rows"][0],
             "groups": part.height,
             "mean e": mean,
             "at most": f"{bound:.2f}",
@@ -105,9 +115,9 @@ def plot(found: pl.DataFrame, place: Path) -> None:
     axes = figure.add_subplot()
     x = np.logspace(-4, 0, 200)
     axes.plot(x, x, color="grey", linestyle=":", label="promised")
-    for (signal,), part in found.group_by("signal", maintain_order=True):
+    for (signal, rows), part in found.group_by("signal", "rows", maintain_order=True):
         p = np.sort(np.exp(-part["log_e"].to_numpy()))
-        axes.plot(x, np.searchsorted(p, x, side="right") / len(p), label=str(signal))
+        axes.plot(x, np.searchsorted(p, x, side="right") / len(p), label=f"{signal}, {rows}")
     axes.set(
         xscale="log", yscale="log", ylim=(1e-4, 1), xlabel="p-value (1 / e)", ylabel="groups at or below"
     )

@@ -1,0 +1,89 @@
+"""Which groups are judged: by the rows that made them groups, and what campaigns leave of them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from campaigns.groups import (
+    TELLING,
+    Group,
+    gathered,
+    linked_groups,
+    network_groups,
+    networks,
+    profile_groups,
+)
+from campaigns.laws import Ints
+from campaigns.link import LinkSettings
+from campaigns.members import alike, parts
+from campaigns.people import People, people
+from campaigns.traffic import Traffic
+
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+def candidates(
+    log: Traffic, topics: Ints, profiles: Ints, settings: LinkSettings, seed: int
+) -> tuple[list[Group], People, Ints]:
+    """Return all groups to be judged, the law of people that they are judged by, and the networks (n,)."""
+    network = networks(log, settings)
+    groups = [
+        *linked_groups(log, settings),
+        *profile_groups(log, profiles, settings),
+        *network_groups(log, network),
+    ]
+    law = people(log, topics, seed)
+    groups = [group for group in groups + gathered(log, groups) if _telling(log, group)]
+    least = settings.min_accounts
+    groups = [
+        part
+        for group in _distinct(log, groups)
+        if len(group.candidates) >= least
+        for part in parts(log, group, law, least)
+    ]
+    return _distinct(log, groups), law, network
+
+
+def left(
+    log: Traffic,
+    groups: list[Group],
+    campaigns: Iterable[Group],
+    law: People,
+    labels: dict[str, Ints],
+    least: int,
+) -> list[Group]:
+    """Return what campaigns leave of groups, to be judged by all that the accounts sent.
+
+    A cluster of one topic may hold some of the work of several operators, more of one account's than of
+    another's. All that they sent is even, once the accounts of known operators are out of it. least: the
+    fewest accounts of a group; labels as for `grown`.
+    """
+    known = np.unique(np.concatenate([NOBODY, *(campaign.members for campaign in campaigns)]))
+    rest = []
+    for group in groups:
+        part = replace(group.without(known), whole=True)
+        if len(part.members) >= least:
+            part = alike(log, part, law, labels)
+            part = replace(part, rows=part.member_rows(log))
+            more = len(part.rows) < len(log.rows_of(part.members))  # else it was looked at
+            if more and len(part.members) >= least and _telling(log, part):
+                rest.append(part)
+    return _distinct(log, rest)
+
+
+def _telling(log: Traffic, group: Group) -> bool:
+    """Return whether a group has linking-half rows enough to be worth a test: each costs the others power."""
+    return int((~log.held_out[group.rows]).sum()) >= TELLING
+
+
+def _key(log: Traffic, group: Group) -> bytes:
+    return group.members.tobytes() + b"/" + group.member_rows(log).tobytes()
+
+
+def _distinct(log: Traffic, groups: list[Group]) -> list[Group]:
+    """Drop groups of the same accounts and rows as one before them."""
+    first: dict[bytes, Group] = {}
+    for group in groups:
+        first.setdefault(_key(log, group), group)
+    return list(first.values())
