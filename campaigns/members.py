@@ -24,8 +24,9 @@ from campaigns.mixture import (
 from campaigns.people import People
 from campaigns.traffic import Traffic
 
-# How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates.
-QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE = 128.0, 20.0, 8.0
+# How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates,
+# concentration of its topics and models.
+QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE, QUEUE_CHOICES = 128.0, 20.0, 8.0, 16.0
 # How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 LISTED = 0.15  # a passer-by less likely to take part than this is not listed
@@ -60,7 +61,10 @@ def alike(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
     """
     accounts, rows = group.members, log.rows_of(group.members)
     work = work_of(log, rows[~log.held_out[rows]], accounts, log.linking)
-    sides = [Side(by_hours(log, work, people), (QUEUE_HOURS,)), *_by_choices(log, work, people, labels)]
+    sides = [
+        Side(by_hours(log, work, people), (QUEUE_HOURS,)),
+        *_by_choices(log, work, people, labels, (QUEUE_CHOICES,)),
+    ]
     return group.without(accounts[mixture(sides, np.full(len(accounts), 0.5)) < 0.5])
 
 
@@ -190,10 +194,12 @@ def _by_all(log: Traffic, seen: Work, people: People, labels: dict[str, Ints]) -
     ]
 
 
-def _by_choices(log: Traffic, seen: Work, people: People, labels: dict[str, Ints]) -> list[Side]:
-    sides = [Side(by_topics(labels[TOPICS], seen, people), ALIKE, MOST)]
+def _by_choices(
+    log: Traffic, seen: Work, people: People, labels: dict[str, Ints], tight: tuple[float, ...] = ALIKE
+) -> list[Side]:
+    sides = [Side(by_topics(labels[TOPICS], seen, people), tight, MOST)]
     if len(people.models):
-        sides.append(Side(by_models(log, seen, people), ALIKE, MOST))
+        sides.append(Side(by_models(log, seen, people), tight, MOST))
     return sides
 
 

@@ -26,6 +26,7 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal
 from campaigns.volumes import Volumes, volumes
 
+TOLD_APART = "the accounts were told apart by what they ask"
 SECOND_LOOK = 0.5  # weight of a group that is judged by all that its accounts sent: few campaigns show there
 
 
@@ -113,7 +114,7 @@ class Weighing:
         log, ignore = self.log, self.ignore
         findings = evidence(log, group, sent, self.people, self.topics, self.known, ignore)
         if crew:
-            findings[Signal.TASKS] = not_tested(Signal.TASKS, "the accounts were told apart by what they ask")
+            findings[Signal.TASKS] = not_tested(Signal.TASKS, TOLD_APART)
         return Looked(findings, _explanations(log, group, findings))
 
 
@@ -143,7 +144,7 @@ def evidence(
         quota(sent),
         rhythm(log, by, law),
         constant_total(log, by),
-        shared_tasks(log, by, law, topics),
+        not_tested(Signal.TASKS, TOLD_APART) if group.whole else shared_tasks(log, group, law, topics),
         repeats(log, group, known),
         question_bank(log, group, known),
         round_clock(log, group),
