@@ -112,10 +112,11 @@ def grown(
 
 
 def _core(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
-    """Return a group that was judged by all that its members sent without those who do otherwise."""
+    """Return those of a group that was judged by all that its members sent who do as the others do."""
     accounts = group.members
     sides = _by_all(log, work_of(log, log.rows_of(accounts), accounts, log.sent), people, labels)
-    return group.without(accounts[mixture(sides, np.full(len(accounts), 0.9)) < 0.5]).sent(log)
+    sure = mixture(sides, np.full(len(accounts), 0.9))
+    return _listed(dataclasses.replace(group, candidates=accounts, confidence=sure).sent(log))
 
 
 def widened(

@@ -162,7 +162,9 @@ def test_accounts_that_share_a_part_of_their_work_are_judged_by_all_that_they_se
     rows, _ = in_part(rows, "hydra", most=90)
     log, cases = judge_of(rows, accounts)
     assert reported(log, cases) == found
-    assert all("by all that its accounts sent" in case.decision_reason for case in cases if case.reported)
+    ours = [case for case in cases if case.reported]
+    assert all("by all that its accounts sent" in case.decision_reason for case in ours)
+    assert all(np.median(case.group.confidence) > 0.95 for case in ours)
 
 
 def test_what_tells_a_published_job_is_seen_of_the_work_that_is_shared():

@@ -4,11 +4,19 @@ import polars as pl
 from campaigns.groups import linked_groups, network_groups, networks
 from campaigns.link import LinkSettings, link, overlaps
 from campaigns.traffic import traffic
-from tests.traffic_planted import rows_at
+from tests.traffic_planted import plant, rows_at
 
 
 def crowd(rng, accounts, clusters, rows):
     return rng.choice(accounts, rows), rng.choice(clusters, rows)
+
+
+def test_rows_of_accounts_and_clusters_are_those_that_a_search_finds():
+    rows, accounts = plant(0, [("person", 30, "heavy", "people", range(0, 9))])
+    log = traffic(rows.sample(fraction=1.0, shuffle=True, seed=1), accounts)
+    for chosen in (np.array([7, 2, 29]), np.arange(30), np.empty(0, dtype=np.int64)):
+        assert log.rows_of(chosen).tolist() == np.flatnonzero(np.isin(log.account, chosen)).tolist()
+    assert log.rows_in("full", 3).tolist() == np.flatnonzero(log.clusters["full"] == 3).tolist()
 
 
 def test_shared_accounts_and_their_expectation_are_those_of_a_loop():
