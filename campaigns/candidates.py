@@ -1,6 +1,5 @@
 """Which groups are judged: by the rows that made them groups, and what campaigns leave of them."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from campaigns.groups import (
     Group,
     gathered,
     linked_groups,
+    membership,
     network_groups,
     networks,
     profile_groups,
@@ -19,8 +19,6 @@ from campaigns.link import LinkSettings
 from campaigns.members import alike, parts
 from campaigns.people import People, people
 from campaigns.traffic import Traffic
-
-NOBODY = np.empty(0, dtype=np.int64)
 
 
 def candidates(
@@ -48,7 +46,7 @@ def candidates(
 def left(
     log: Traffic,
     groups: list[Group],
-    campaigns: Iterable[Group],
+    campaigns: list[Group],
     law: People,
     labels: dict[str, Ints],
     least: int,
@@ -59,14 +57,14 @@ def left(
     another's. All that they sent is even, once the accounts of known operators are out of it. least: the
     fewest accounts of a group; labels as for `grown`.
     """
-    known = np.unique(np.concatenate([NOBODY, *(campaign.members for campaign in campaigns)]))
+    known = np.flatnonzero(membership(log, campaigns).any(axis=0))
     rest = []
     for group in groups:
         part = replace(group.without(known), whole=True)
         if len(part.members) >= least:
             part = alike(log, part, law, labels)
             part = replace(part, rows=part.member_rows(log))
-            more = len(part.rows) < len(log.rows_of(part.members))  # else it was looked at
+            more = len(part.rows) < log.sent[part.members].sum()  # else it was looked at
             if more and len(part.members) >= least and _telling(log, part):
                 rest.append(part)
     return _distinct(log, rest)

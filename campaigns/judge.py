@@ -1,7 +1,7 @@
 """From clustered rows to judged groups: link, find members, weigh, explain, control false discoveries."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 
@@ -126,12 +126,12 @@ def _reported(
             found, alone = _crews(log, seen.groups, passing, law, labels)
     first = _campaigns(log, found, alone, law, labels)
     n_first = len(seen.groups)
-    again = seen.passing(left(log, groups, first.values(), law, labels, least), level)
+    again = seen.passing(left(log, groups, list(first.values()), law, labels, least), level)
     if passing != (still := [i for i in again if i < n_first]):  # more groups ask for more of each
         found, alone = _crews(log, seen.groups, still, law, labels)
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
-    return _settled(log, first | _campaigns(log, found, alone, law, labels, first.values()))
+    return _settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
 
 
 def _crews(
@@ -168,7 +168,7 @@ def _campaigns(
     alone: list[Group],
     law: People,
     labels: dict[str, Ints],
-    known: Iterable[Group] = (),
+    known: Sequence[Group] = (),
 ) -> dict[int, Group]:
     """Make campaigns of crews, by the number of the strongest group in each, in their order.
 
@@ -176,14 +176,13 @@ def _campaigns(
     and show that two are one. What crews sent that are no campaigns, and campaigns that are known already, is
     theirs all the same.
     """
-    known = list(known)
     taken = np.zeros(len(log.account), dtype=bool)
     for campaign in [*found.values(), *alone, *known]:
         taken[campaign.member_rows(log)] = True
     core = membership(log, [*found.values(), *known]).sum(axis=0) > 0
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
-    left = _settled(log, larger)
-    found = _folded(log, {i: left[i] for i in left if _holds(left[i], larger[i])}, law, labels)
+    kept = _settled(log, larger)
+    found = _folded(log, {i: kept[i] for i in kept if _holds(kept[i], larger[i])}, law, labels)
     wide = widened(log, list(found.values()), law, labels, core)
     return _folded(log, _settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
