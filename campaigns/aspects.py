@@ -1,5 +1,6 @@
 """The rows of a group seen along one axis, hours or tasks; each account against the crowd."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,8 @@ class Aspect(NamedTuple):
 
 
 def smooth(counts: Floats, prior: Floats, strength: float) -> Floats:
-    """Return shares (b,) of counts shrunk towards the shares `prior` by `strength` rows."""
-    return (counts + strength * prior) / (counts.sum() + strength)
+    """Return shares (..., b) of counts shrunk towards the shares `prior` by `strength` rows."""
+    return (counts + strength * prior) / (counts.sum(axis=-1, keepdims=True) + strength)
 
 
 def aspect(log: Traffic, rows: Ints, members: Ints, bins: Ints, shares: Floats) -> Aspect:
@@ -70,17 +71,15 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     return shares / shares.sum()
 
 
-def lives(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Ints, Ints]:
+def lives(log: Traffic, rows: Ints, account: Ints, m: int) -> tuple[Ints, Ints]:
     """Return (m,) the first and last day, from the start of the window, of each account in the given rows.
 
-    The whole window for accounts without a row.
+    account (r,): 0 to m - 1, by row. The whole window for accounts without a row.
     """
-    place = log.places(accounts)
-    whose, day = place[log.account[rows]], log.hour[rows] // 24
-    n_days = -(-log.n_slots // 24)
-    first, last = np.full(len(accounts), n_days), np.full(len(accounts), -1)
-    np.minimum.at(first, whose, day)
-    np.maximum.at(last, whose, day)
+    day, n_days = log.hour[rows] // 24, -(-log.n_slots // 24)
+    first, last = np.full(m, n_days), np.full(m, -1)
+    np.minimum.at(first, account, day)
+    np.maximum.at(last, account, day)
     return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
 
 
@@ -123,17 +122,24 @@ def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
     return others / others.sum(axis=1, keepdims=True)
 
 
-def while_alive(data: Cells, days: tuple[Ints, Ints], shares: Floats) -> Floats:
-    """Return (c,) the expected share of each cell's hour slot: shares (slots,), mostly on the account's days.
+def while_alive(data: Cells, days: tuple[Ints, Ints], n_slots: int) -> Callable[..., Floats]:
+    """Return what makes shares of hour slots those expected in each cell, (c,): mostly on the account's days.
 
-    That an account is new, or gone, says nothing of its rhythm.
+    It takes shares (slots,), or (g, slots) and which (c,) of those go for each cell. That an account is new,
+    or gone, says nothing of its rhythm.
     """
     first, last = (edge[data.account] for edge in days)
-    day = np.arange(len(shares)) // 24
-    reached = np.append(0, np.cumsum(np.bincount(day, weights=shares)))
+    day = np.arange(n_slots) // 24
     inside = (day[data.bin] >= first) & (day[data.bin] <= last)
-    alive = np.maximum(reached[last + 1] - reached[first], 1e-12)
-    return shares[data.bin] * np.where(inside, LIFE / alive, 0.0) + (1 - LIFE) * shares[data.bin]
+    edges = np.append(np.arange(0, n_slots, 24), n_slots)
+
+    def expected(shares: Floats, number: Ints | int = 0) -> Floats:
+        shares = np.atleast_2d(shares)
+        reached = np.pad(shares.cumsum(axis=1), ((0, 0), (1, 0)))[:, edges]
+        alive = np.maximum(reached[number, last + 1] - reached[number, first], 1e-12)
+        return shares[number, data.bin] * (inside * (LIFE / alive) + (1 - LIFE))
+
+    return expected
 
 
 def log_ratio(view: Aspect, people: float, others: Floats | None = None) -> float:

@@ -34,13 +34,8 @@ def candidates(
     law = people(log, topics, seed)
     groups = [group for group in groups + gathered(log, groups) if _telling(log, group)]
     least = settings.min_accounts
-    groups = [
-        part
-        for group in _distinct(log, groups)
-        if len(group.candidates) >= least
-        for part in parts(log, group, law, least)
-    ]
-    return _distinct(log, groups), law, network
+    groups = [group for group in _distinct(log, groups) if len(group.candidates) >= least]
+    return _distinct(log, parts(log, groups, law, least)), law, network
 
 
 def left(
@@ -58,16 +53,15 @@ def left(
     fewest accounts of a group; labels as for `grown`.
     """
     known = np.flatnonzero(membership(log, campaigns).any(axis=0))
-    rest = []
-    for group in groups:
-        part = replace(group.without(known), whole=True)
-        if len(part.members) >= least:
-            part = alike(log, part, law, labels)
-            part = replace(part, rows=part.member_rows(log))
-            more = len(part.rows) < log.sent[part.members].sum()  # else it was looked at
-            if more and len(part.members) >= least and _telling(log, part):
-                rest.append(part)
-    return _distinct(log, rest)
+    rest = [replace(group.without(known), whole=True) for group in groups]
+    rest = [group for group in rest if len(group.members) >= least]
+    rest = [
+        replace(group, rows=group.member_rows(log))
+        for group in alike(log, rest, law, labels)
+        if len(group.members) >= least
+    ]
+    more = [group for group in rest if len(group.rows) < log.sent[group.members].sum()]  # else looked at
+    return _distinct(log, [group for group in more if _telling(log, group)])
 
 
 def _telling(log: Traffic, group: Group) -> bool:

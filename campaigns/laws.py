@@ -70,7 +70,8 @@ def dirichlet_multinomial(data: Cells, base: Floats, concentrations: Sequence[fl
     m, g = len(data.n_seen), len(concentrations)
     finite = np.array([[c] for c in concentrations if np.isfinite(c)]).reshape(-1, 1)
     prior, total = finite * base + data.seen, finite + data.n_seen
-    gained = gammaln(prior + data.held) - gammaln(prior)
+    gained, more = np.log(prior), data.held > 1  # of one row log-gamma gains the log: most cells have one
+    gained[:, more] = gammaln(prior[:, more] + data.held[more]) - gammaln(prior[:, more])
     whole = gammaln(total + data.n_held) - gammaln(total)
     if len(finite) < g:
         gained = np.concatenate([gained, [data.held * np.log(base)]])

@@ -1,6 +1,7 @@
 """Who of a group's candidates takes part: two kinds of accounts, told apart by how they behave."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,41 +32,65 @@ QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE, QUEUE_CHOICES = 128.0, 20.0, 8.0, 16.0
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 LISTED = 0.15  # a passer-by less likely to take part than this is not listed
 CHAIN = 8  # labels that a campaign without a mark is followed through
+AT_ONCE = 256  # groups
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
 
-def parts(log: Traffic, group: Group, people: People, min_accounts: int) -> list[Group]:
-    """Return the group as it is, and the part of it that behaves like one queue, where there is such a part.
+def parts(log: Traffic, groups: list[Group], people: People, min_accounts: int) -> list[Group]:
+    """Return each group as it is, and the part of it that behaves like one queue, where there is such a part.
 
     Who belongs to the part is seen from linking-half rows alone, volumes left out: the evidence is weighed on
     held-out rows and volumes that have not been looked at. Both are groups of their own to whoever controls
     false discoveries.
     """
-    whole = dataclasses.replace(group, confidence=np.full(len(group.candidates), 0.5))
-    rows = group.rows[~log.held_out[group.rows]]
-    work = work_of(log, rows, group.candidates, log.linking)
-    sides = [
-        Side(by_hours(log, work, people), (QUEUE_HOURS,)),
-        Side(by_share(work), (QUEUE_SHARE,), MOST),
-    ]
-    part = dataclasses.replace(group, confidence=mixture(sides, whole.confidence))
-    if len(part.members) < min_accounts:
-        return [whole]
-    return [part] if len(part.members) == len(group.candidates) else [whole, part]
+    found = []
+    for some in _at_once(groups):
+        work = _linking(log, [(group.rows, group.candidates) for group in some])
+        sides = [
+            Side(by_hours(log, work, people), (QUEUE_HOURS,)),
+            Side(by_share(work), (QUEUE_SHARE,), MOST),
+        ]
+        for group, sure in _said_of(some, work, sides):
+            part = dataclasses.replace(group, confidence=sure)
+            if len(part.members) < len(group.candidates):
+                found.append(dataclasses.replace(group, confidence=np.full(len(sure), 0.5)))
+            if len(part.members) >= min_accounts:
+                found.append(part)
+    return found
 
 
-def alike(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
-    """Return the group without who is at work in other hours, or asks otherwise, than its members as a whole.
+def alike(log: Traffic, groups: list[Group], people: People, labels: dict[str, Ints]) -> list[Group]:
+    """Return groups without who is at work in other hours, or asks otherwise, than its members as a whole.
 
     By all that they sent in the linking half, volumes left out, as for `parts`. labels as for `grown`.
     """
-    accounts, rows = group.members, log.rows_of(group.members)
-    work = work_of(log, rows[~log.held_out[rows]], accounts, log.linking)
-    sides = [
-        Side(by_hours(log, work, people), (QUEUE_HOURS,)),
-        *_by_choices(log, work, people, labels, (QUEUE_CHOICES,)),
-    ]
-    return group.without(accounts[mixture(sides, np.full(len(accounts), 0.5)) < 0.5])
+    found = []
+    for some in _at_once(groups):
+        work = _linking(log, [(log.rows_of(group.members), group.members) for group in some])
+        sides = [
+            Side(by_hours(log, work, people), (QUEUE_HOURS,)),
+            *_by_choices(log, work, people, labels, (QUEUE_CHOICES,)),
+        ]
+        found += [group.without(group.members[sure < 0.5]) for group, sure in _said_of(some, work, sides)]
+    return found
+
+
+def _at_once(groups: list[Group]) -> Iterator[list[Group]]:
+    """Yield so many groups at a time that what there is to do for each takes longer than to begin it."""
+    for i in range(0, len(groups), AT_ONCE):
+        yield groups[i : i + AT_ONCE]
+
+
+def _linking(log: Traffic, some: list[tuple[Ints, Ints]]) -> Work:
+    """Return what candidates did in the linking half: the rows and candidates of each group."""
+    return work_of(log, [(rows[~log.held_out[rows]], whom) for rows, whom in some], log.linking)
+
+
+def _said_of(groups: list[Group], work: Work, sides: list[Side]) -> Iterator[tuple[Group, Floats]]:
+    """Yield each group with the probabilities that its candidates in `work` take part."""
+    sure = mixture(work, sides, np.full(len(work.group), 0.5))
+    ends = np.cumsum(np.bincount(work.group, minlength=len(groups)))[:-1]
+    yield from zip(groups, np.split(sure, ends), strict=True)
 
 
 def grown(
@@ -95,14 +120,14 @@ def grown(
             inside |= _anywhere(found) & ~taken
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
-        seen = work_of(log, rows, candidates, log.sent)
+        seen = work_of(log, [(rows, candidates)], log.sent)
         sides = [
             Side(by_hours(log, seen, people), HOURS, MOST),
             Side(by_share(seen), SHARES, MOST),
             Side(by_rate(seen, people, template=mark is not None), RATES, MOST),
             *_by_choices(log, seen, people, labels),
         ]
-        confidence = mixture(sides, _reported(candidates, group.members))
+        confidence = mixture(seen, sides, _reported(candidates, group.members))
         larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
         kept = np.isin(work, larger.member_rows(log), assume_unique=True)
         if 2 * kept.sum() < len(work):  # lost what was reported, to a crowd or to bystanders who send little
@@ -114,8 +139,8 @@ def grown(
 def _core(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -> Group:
     """Return those of a group that was judged by all that its members sent who do as the others do."""
     accounts = group.members
-    sides = _by_all(log, work_of(log, log.rows_of(accounts), accounts, log.sent), people, labels)
-    sure = mixture(sides, np.full(len(accounts), 0.9))
+    seen = work_of(log, [(log.rows_of(accounts), accounts)], log.sent)
+    sure = mixture(seen, _by_all(log, seen, people, labels), np.full(len(accounts), 0.9))
     return _listed(dataclasses.replace(group, candidates=accounts, confidence=sure).sent(log))
 
 
@@ -135,8 +160,9 @@ def widened(
     claimed = claims.sum(axis=0)
     if (free & (claimed > 1)).any():
         accounts, rows = np.flatnonzero(claimed), np.flatnonzero(claimed[log.account])
-        seen = work_of(log, rows, accounts, log.sent)
+        seen = work_of(log, [(rows, accounts)], log.sent)
         home = nearest(
+            seen,
             _by_all(log, seen, people, labels),
             claims[:, accounts],
             membership(log, found)[:, accounts] & core[accounts],
@@ -166,8 +192,9 @@ def _followed(
         near = free & (through | (_asked(log, wide, labels) > 0))
         near[wide.members] = True
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
-        sides = _by_all(log, work_of(log, rows, candidates, log.sent), people, labels)
-        confidence = mixture(sides, _reported(candidates, wide.members))
+        seen = work_of(log, [(rows, candidates)], log.sent)
+        sides = _by_all(log, seen, people, labels)
+        confidence = mixture(seen, sides, _reported(candidates, wide.members))
         larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
         known = len(wide.members)
         if len(larger.members) == known or (group.whole and not _one(log, group, larger, people)):

@@ -24,21 +24,35 @@ Against = Callable[[Floats], tuple[Callable[[float], Floats], Floats]]
 
 
 class Work(NamedTuple):
-    """What m candidates did in some rows.
+    """What m candidates of g groups did in some rows; who is of two groups is a candidate twice.
 
-    rows (r,): their numbers in the log; account, hour (r,): by row. inside, everything, exposure (m,): these
-    rows, all rows, the sampled share. cells: rows by account and hour slot; days: the first and last of each
-    account, (m,) each.
+    group (m,): of each candidate, ascending. rows (r,): their numbers in the log, group by group; account,
+    hour (r,): by row. inside, everything, exposure (m,): these rows, all rows, the sampled share. evenly
+    (g, slots): the shares of the hour slots in each group's rows. cells: rows by candidate and hour slot;
+    days: the first and last of each candidate, (m,) each.
     """
 
+    group: Ints
     rows: Ints
     account: Ints
     hour: Ints
     inside: Floats
     everything: Floats
     exposure: Floats
+    evenly: Floats
     cells: Cells
     days: tuple[Ints, Ints]
+
+    def sums(self, bins: Ints, among: NDArray[np.bool_] | slice, n: int, weight: Floats) -> Floats:
+        """Return (g, n) the weights (m,) of each group's candidates by bin, of rows `among` alone."""
+        account = self.account[among]
+        at = self.group[account] * n + bins
+        counts = np.bincount(at, weights=weight[account], minlength=len(self.evenly) * n)
+        return counts.reshape(-1, n).astype(float)
+
+    def each(self, values: Floats) -> Floats:
+        """Return (g,) the sums of values (m,) over each group's candidates."""
+        return np.bincount(self.group, weights=values, minlength=len(self.evenly)).astype(float)
 
 
 class Side(NamedTuple):
@@ -52,28 +66,36 @@ class Side(NamedTuple):
     most: float = np.inf
 
 
-def mixture(sides: Sequence[Side], weight: Floats) -> Floats:
+def mixture(work: Work, sides: Sequence[Side], weight: Floats) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
-    weight (m,): the probability that each account is of the first kind, to begin with. What is returned is
-    as sure as it should be: the sides overlap, so that their sum says more than they know.
+    Each group for itself, until nobody in it changes. weight (m,): the probability that each candidate is of
+    the first kind, to begin with. What is returned is as sure as it should be: the sides overlap, so that
+    their sum says more than they know.
     """
+    sizes = work.each(np.ones_like(weight))
+    moving = np.ones(len(sizes), dtype=bool)
     for _ in range(ROUNDS):
-        prior = logit(np.clip(weight.mean(), 0.02, 0.98))
-        before, weight = weight, expit(np.clip(_said(sides, weight) + prior, -30, 30))
-        if np.max(np.abs(before - weight)) < 1e-3:
+        prior = logit(np.clip(work.each(weight) / np.maximum(sizes, 1), 0.02, 0.98))
+        after = expit(np.clip(_said(work, sides, weight) + prior[work.group], -30, 30))
+        change = np.zeros(len(sizes))
+        np.maximum.at(change, work.group, np.abs(after - weight))
+        weight = np.where(moving[work.group], after, weight)
+        moving &= change >= 1e-3
+        if not moving.any():
             break
     return np.asarray(expit(SOBER * logit(weight)), dtype=np.float64)
 
 
-def nearest(sides: Sequence[Side], claims: NDArray[np.bool_], known: NDArray[np.bool_]) -> Ints:
-    """Return (m,) which of the operators that claim an account it does most as, the first of equals.
+def nearest(work: Work, sides: Sequence[Side], claims: NDArray[np.bool_], known: NDArray[np.bool_]) -> Ints:
+    """Return (m,) which of the operators that claim a candidate it does most as, the first of equals.
 
-    claims, known (k, m): whom each operator claims, and whom it has beyond doubt, to begin with.
+    work: of one group. claims, known (k, m): whom each operator claims, and whom it has beyond doubt, to
+    begin with.
     """
     theirs = known
     for _ in range(ROUNDS):
-        fit = np.array([_said(sides, one.astype(float)) for one in theirs])
+        fit = np.array([_said(work, sides, one.astype(float)) for one in theirs])
         home: Ints = np.where(claims, fit, -np.inf).argmax(axis=0)
         before, theirs = theirs, claims & (home == np.arange(len(claims))[:, None])
         if np.array_equal(before, theirs):
@@ -81,59 +103,72 @@ def nearest(sides: Sequence[Side], claims: NDArray[np.bool_], known: NDArray[np.
     return home
 
 
-def _said(sides: Sequence[Side], weight: Floats) -> Floats:
-    """Return (m,) what all sides together say for each account being of the first kind."""
+def _said(work: Work, sides: Sequence[Side], weight: Floats) -> Floats:
+    """Return (m,) what all sides together say for each candidate being of the first kind.
+
+    Of each side at the tightness that fits those best who are held to be the operator's.
+    """
     said = np.zeros(len(weight))
     for side in sides:
         queue, bystanders = side.against(weight)
-        tight = side.grid[0] if len(side.grid) == 1 else max(side.grid, key=_fit(queue, weight))
-        said += np.clip(queue(tight) - bystanders, -side.most, side.most)
+        each = np.array([queue(tight) for tight in side.grid])
+        best = np.array([work.each(weight * law) for law in each]).argmax(axis=0)
+        ratio = each[best[work.group], np.arange(len(weight))] - bystanders
+        said += np.clip(ratio, -side.most, side.most)
     return said
 
 
-def _fit(queue: Callable[[float], Floats], weight: Floats) -> Callable[[float], float]:
-    """Return how well each tightness fits the accounts that are held to be the operator's."""
-    return lambda tight: float(weight @ queue(tight))
+def work_of(log: Traffic, some: Sequence[tuple[Ints, Ints]], sent: Ints) -> Work:
+    """Count what candidates did: the rows (r,) and the candidates (m,) of each of some groups.
 
-
-def work_of(log: Traffic, rows: Ints, candidates: Ints, sent: Ints) -> Work:
-    """Count what candidates did in some rows; sent: all rows by account, of the same half or both."""
-    account, hour = log.places(candidates)[log.account[rows]], log.hour[rows]
-    m = len(candidates)
+    sent: all rows by account, of the same half or both.
+    """
+    sizes = np.array([len(candidates) for _, candidates in some])
+    starts = np.cumsum(sizes) - sizes
+    rows, candidates = (np.concatenate(each) for each in zip(*some, strict=True))
+    account = np.concatenate(
+        [
+            start + log.places(theirs)[log.account[of]]
+            for start, (of, theirs) in zip(starts, some, strict=True)
+        ]
+    )
+    hour, m = log.hour[rows], len(candidates)
     return Work(
+        group=np.repeat(np.arange(len(some)), sizes),
         rows=rows,
         account=account,
         hour=hour,
         inside=np.bincount(account, minlength=m).astype(float),
         everything=sent[candidates].astype(float),
         exposure=log.exposure[candidates],
+        evenly=np.array([hour_shares(log, of) for of, _ in some]),
         cells=cells(account, hour, np.ones(len(rows), dtype=bool), m, log.n_slots),
-        days=lives(log, rows, candidates),
+        days=lives(log, rows, account, m),
     )
 
 
 def by_hours(log: Traffic, work: Work, people: People) -> Against:
     """Tell by hours: the crowd's, or hours of one's own."""
-    own = while_alive(work.cells, work.days, people.hours)
-    bystanders = dirichlet_multinomial(work.cells, own, [people.rhythm / 2])[0]
-    evenly = hour_shares(log, work.rows)
+    data, n = work.cells, log.n_slots
+    alive = while_alive(data, work.days, n)
+    bystanders = dirichlet_multinomial(data, alive(people.hours), [people.rhythm / 2])[0]
+    group = work.group[data.account]
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
-        busy = np.bincount(work.hour, weights=weight[work.account], minlength=log.n_slots).astype(float)
-        crowd = while_alive(work.cells, work.days, smooth(busy, evenly, 50.0))
-        return partial(_at, work.cells, crowd), bystanders
+        crowd = smooth(work.sums(work.hour, slice(None), n, weight), work.evenly, 50.0)
+        return partial(_at, data, alive(crowd, group)), bystanders
 
     return against
 
 
 def by_share(work: Work) -> Against:
     """Tell by the part of an account's traffic: common to all, or as it comes."""
-    share = partial(_share, work.inside, work.everything)
+    share = partial(_share, work)
     return lambda weight: (partial(share, weight), share(1 - weight, SHARE_OF_BYSTANDERS))
 
 
 def by_rate(work: Work, people: People, *, template: bool) -> Against:
-    """Tell by rates: one for all, or as they come; of a template passers-by send a copy or two."""
+    """Tell by rates in one group: one for all, or any; of a template passers-by send a copy or two."""
     rate, shape = partial(_rate, work.inside, work.exposure), min(people.volume, 1.0)
     if template:
         copies = Reading(work.inside, np.ones(len(work.inside)), least=1).log_likelihood(COPIES, shape)
@@ -153,16 +188,17 @@ def by_models(log: Traffic, work: Work, people: People) -> Against:
 
 def _by_choice(chosen: Ints, work: Work, shares: Floats, loose: float) -> Against:
     """Tell by what is chosen, (n,) int64 by row of the log, -1 for none; shares (k,) of the whole log."""
-    choice, n = chosen[work.rows], len(shares)
-    account, choice = work.account[choice >= 0], choice[choice >= 0]
-    asked = cells(account, choice, np.ones(len(choice), dtype=bool), len(work.inside), n)
-    wide = smooth(np.bincount(choice, minlength=n).astype(float), shares, 50.0)
-    bystanders = dirichlet_multinomial(asked, wide[asked.bin], [loose / 2])[0]
+    choice, n, m = chosen[work.rows], len(shares), len(work.inside)
+    chose = choice >= 0
+    account, choice = work.account[chose], choice[chose]
+    asked = cells(account, choice, np.ones(len(choice), dtype=bool), m, n)
+    group = work.group[asked.account]
+    wide = smooth(work.sums(choice, chose, n, np.ones(m)), shares, 50.0)
+    bystanders = dirichlet_multinomial(asked, wide[group, asked.bin], [loose / 2])[0]
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
-        theirs = np.bincount(choice, weights=weight[account], minlength=n).astype(float)
-        mix = smooth(theirs, wide, 50.0)
-        return partial(_at, asked, mix[asked.bin]), bystanders
+        mix = smooth(work.sums(choice, chose, n, weight), wide, 50.0)
+        return partial(_at, asked, mix[group, asked.bin]), bystanders
 
     return against
 
@@ -171,11 +207,13 @@ def _at(data: Cells, base: Floats, concentration: float) -> Floats:
     return dirichlet_multinomial(data, base, [concentration])[0]
 
 
-def _share(inside: Floats, everything: Floats, weight: Floats, concentration: float) -> Floats:
+def _share(work: Work, weight: Floats, concentration: float) -> Floats:
     """Return (m,) beta-binomial log-likelihoods (without the coefficient) around the weighted mean share."""
-    mean = float(np.clip((weight @ inside) / max(float(weight @ everything), 1.0), 0.02, 0.98))
-    a, b = concentration * mean, concentration * (1 - mean)
-    return betaln(inside + a, everything - inside + b) - betaln(a, b)
+    inside, rest = work.inside, work.everything - work.inside
+    whole = np.maximum(work.each(weight * work.everything), 1.0)
+    mean = np.clip(work.each(weight * inside) / whole, 0.02, 0.98)
+    a, b = ((concentration * share)[work.group] for share in (mean, 1 - mean))
+    return betaln(inside + a, rest + b) - betaln(a, b)
 
 
 def _rate(inside: Floats, exposure: Floats, weight: Floats, shape: float) -> Floats:

@@ -8,7 +8,7 @@ from campaigns.crews import crews
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
 from campaigns.marks import found_in, mark_of
-from campaigns.members import grown, widened
+from campaigns.members import alike, grown, parts, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
@@ -298,3 +298,22 @@ def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     founders = group_of(slow, crew[:6])
     (wide,) = joined(slow, [founders], {"topics": chain[fewer]})
     assert set(wide.members.tolist()) == set(crew[:6].tolist())
+
+
+def test_groups_that_are_looked_at_together_are_told_apart_as_each_by_itself():
+    log = log_of(12, [CREW, ("other", 25, "brisk", "office", range(0, 12))], {"hydra": 0, "other": 1})
+    labels = {**log.clusters, "topics": log.clusters["full"]}
+    law = people(log, labels["topics"], 0)
+    groups = [about(log, (("full", label),)) for label in range(12)]
+    groups += [about(log, (("full", 100), ("full", label))) for label in range(3)]
+    groups += [about(log, (("run", 0),)), about(log, (("run", 1),))]
+    crowds = [numbers(log, name) for name in ("hydra", "other", "person")]
+    for together, alone in (
+        (parts(log, groups, law, 5), [part for group in groups for part in parts(log, [group], law, 5)]),
+        (alike(log, groups, law, labels), [alike(log, [group], law, labels)[0] for group in groups]),
+    ):
+        for one, other in zip(together, alone, strict=True):
+            assert one.candidates.tolist() == other.candidates.tolist()
+            np.testing.assert_allclose(one.confidence, other.confidence, rtol=1e-9)
+        ours = [[np.isin(crowd, found.members).sum() for crowd in crowds] for found in together]
+        assert any(office > 20 and not person for _, office, person in ours)

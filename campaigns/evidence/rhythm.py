@@ -37,9 +37,9 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     data = aspect(log, group.rows, group.members, log.hour, people.hours).data
     if not len(data.held) or not len(seen):
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
-    alive = lives(log, seen, group.members)
+    alive = lives(log, seen, log.places(group.members)[log.account[seen]], len(group.members))
     others = hours_of_others(log, seen, group.members, data, alive)
-    wide = while_alive(data, alive, people.hours)
+    wide = while_alive(data, alive, log.n_slots)(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
     ratio = _mean([log_ratio(view, people.rhythm) for view in views])
