@@ -43,12 +43,15 @@ class Work(NamedTuple):
     cells: Cells
     days: tuple[Ints, Ints]
 
-    def sums(self, bins: Ints, among: NDArray[np.bool_] | slice, n: int, weight: Floats) -> Floats:
-        """Return (g, n) the weights (m,) of each group's candidates by bin, of rows `among` alone."""
+    def sums(self, bins: Ints, among: NDArray[np.bool_] | slice, n: int) -> Callable[[Floats], Floats]:
+        """Return what makes weights (m,) their sums (g, n) over each group's rows `among` by bin."""
         account = self.account[among]
-        at = self.group[account] * n + bins
-        counts = np.bincount(at, weights=weight[account], minlength=len(self.evenly) * n)
-        return counts.reshape(-1, n).astype(float)
+        at, size = self.group[account] * n + bins, len(self.evenly) * n
+
+        def summed(weight: Floats) -> Floats:
+            return np.bincount(at, weights=weight[account], minlength=size).reshape(-1, n).astype(float)
+
+        return summed
 
     def each(self, values: Floats) -> Floats:
         """Return (g,) the sums of values (m,) over each group's candidates."""
@@ -152,10 +155,10 @@ def by_hours(log: Traffic, work: Work, people: People) -> Against:
     data, n = work.cells, log.n_slots
     alive = while_alive(data, work.days, n)
     bystanders = dirichlet_multinomial(data, alive(people.hours), [people.rhythm / 2])[0]
-    group = work.group[data.account]
+    group, busy = work.group[data.account], work.sums(work.hour, slice(None), n)
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
-        crowd = smooth(work.sums(work.hour, slice(None), n, weight), work.evenly, 50.0)
+        crowd = smooth(busy(weight), work.evenly, 50.0)
         return partial(_at, data, alive(crowd, group)), bystanders
 
     return against
@@ -193,11 +196,12 @@ def _by_choice(chosen: Ints, work: Work, shares: Floats, loose: float) -> Agains
     account, choice = work.account[chose], choice[chose]
     asked = cells(account, choice, np.ones(len(choice), dtype=bool), m, n)
     group = work.group[asked.account]
-    wide = smooth(work.sums(choice, chose, n, np.ones(m)), shares, 50.0)
+    theirs = work.sums(choice, chose, n)
+    wide = smooth(theirs(np.ones(m)), shares, 50.0)
     bystanders = dirichlet_multinomial(asked, wide[group, asked.bin], [loose / 2])[0]
 
     def against(weight: Floats) -> tuple[Callable[[float], Floats], Floats]:
-        mix = smooth(work.sums(choice, chose, n, weight), wide, 50.0)
+        mix = smooth(theirs(weight), wide, 50.0)
         return partial(_at, asked, mix[group, asked.bin]), bystanders
 
     return against
