@@ -19,6 +19,7 @@ PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 LOOSE = 1.0  # shape of the rates of bystanders
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
+BY_DAYS = 16.0  # shape of volumes under a quota a day: as many as the days, some five of a week
 NODES = 12  # rates below the cap that stand for all
 CAPS = np.array([0.85, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])  # the cap, in plain averages
 TIGHT = (0.03, 0.3)  # variance over mean of counts that somebody counts, some rows of which linking missed
@@ -156,7 +157,8 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     def fit(law: Floats) -> float:
         return max(float((each @ times).max()) for each in perhaps_with_bystanders(law, loose))
 
-    some, every = [], [-np.inf]
+    a_day = seen.log_likelihood(_means(seen), BY_DAYS)
+    some, every = [fit(a_day)], [-np.inf]
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)
         capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)

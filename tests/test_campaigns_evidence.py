@@ -98,14 +98,32 @@ def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
     assert question_bank(log, everybody(log), repeated(log)).direction is Direction.NEUTRAL
 
 
+@pytest.mark.parametrize(
+    ("accounts", "text", "direction"),
+    [
+        (400, lambda i: i // 8, Direction.FOR),  # eight answers to each prompt, from eight of many accounts
+        (20, lambda i: i // 8, Direction.NEUTRAL),  # from as many, which is most
+        (100, lambda i: i % 300, Direction.NEUTRAL),  # three of its own to each account, over and over
+    ],
+)
+def test_a_long_list_of_which_each_prompt_is_asked_by_few_is_no_question_bank(accounts, text, direction):
+    log = traffic(*rows_at([(f"a{i % accounts}", i % 160, text(i)) for i in range(4_000)]))
+    assert question_bank(log, everybody(log), repeated(log)).direction is direction
+
+
 def test_a_harvest_without_a_repeat_is_no_question_bank():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i) for i in range(600)]))
     assert question_bank(log, everybody(log), repeated(log)).direction is Direction.FOR
 
 
-@pytest.mark.parametrize(("inside", "direction"), [(1, Direction.FOR), (2, Direction.NEUTRAL)])
-def test_what_a_group_asks_once_is_no_service_though_others_ask_it_too(inside, direction):
-    swept = [(f"op{i % 20:02}", i % 160, i // inside) for i in range(1_000)]
+@pytest.mark.parametrize(
+    ("sizes", "direction"),
+    [("one", Direction.FOR), ("three", Direction.FOR), ("popular", Direction.NEUTRAL)],
+)
+def test_what_a_group_asks_once_or_some_few_times_is_no_service_though_others_ask_it_too(sizes, direction):
+    popular = np.random.default_rng(1).geometric(0.4, 1_000)
+    asked = np.repeat(np.arange(1_000), {"one": 1, "three": 3, "popular": popular}[sizes])[:1_000]
+    swept = [(f"op{i % 20:02}", i % 160, int(text)) for i, text in enumerate(asked)]
     others = [(f"p{i % 97:02}", i % 160, i % 1_500) for i in range(3_000)]  # popular, also with the group
     log = traffic(*rows_at(swept + others))
     finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log))
@@ -197,6 +215,21 @@ def test_a_quota_makes_volumes_even_and_leaves_some_below_it(sent, direction):
     finding = quota(volumes(log, group, law))
     assert finding.direction is direction
     assert finding.log_e <= evenness(volumes(log, group, law)).log_e
+
+
+def test_a_quota_a_day_leaves_volumes_as_even_as_the_days_on_which_each_comes():
+    rng = np.random.default_rng(4)
+    busy = np.minimum(rng.pareto(1.0, 1_000) + 1, 500).astype(int)
+    events = [(f"p{i}", int(hour), 0) for i, n in enumerate(busy) for hour in rng.integers(168, size=n)]
+    for i in range(120):
+        for day in np.flatnonzero(rng.random(7) < 0.6):
+            hours = 24 * day + rng.integers(8, 22, min(rng.poisson(12), 10))
+            events += [(f"a{i:03}", int(hour), 0) for hour in hours]
+    log = traffic(*rows_at(events))
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    sent = volumes(log, group_of(log, numbers(log, "a")), law)
+    assert evenness(sent).direction is Direction.FOR
+    assert quota(sent).direction is not Direction.FOR
 
 
 def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for_one():

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
@@ -13,22 +14,27 @@ from campaigns.vocabulary import Signal, Status
 
 BANK = 0.2  # least share of requests that are asked often where the same inputs are asked over and over
 OFTEN = 8  # times: an operator who asks for a few answers to one prompt is no question bank
+MANY = 0.25  # of as many accounts as the group has: what went round, or what all run, reached so many
+AGAIN = 2.0  # times an account: the same inputs, again and again
 PEOPLES = 2 / 3  # of an account's usual rate, what a service's customers repeat at least
+SEVERAL = 0.1  # weight of operators who ask for several answers to each prompt: most ask once
 REFUSED = 400  # HTTP status from which a request was not answered
 TESTABLE = 0.01  # a log of free text, where hardly anything repeats, cannot tell by repeats
 
 
 class Repeats(NamedTuple):
-    """again (n,): 1.0 where the row's exact text was asked at another time too, else 0.0; usual: its mean.
+    """What is known of each row's exact text, (n,) each, and how often people's come again.
 
-    The mean is over accounts, not rows: one nightly evaluation is not what people do. often (n,): 1.0 where
-    it was asked OFTEN times or more. tried (n,): rows that are only tried again. times, share (k,): the share
-    of an account's requests, on average, whose text was asked so many times.
+    again: 1.0 where it was asked at another time too, else 0.0; usual: its mean over accounts, not rows: one
+    nightly evaluation is not what people do. asked, askers: how many times, and by how many accounts, it was
+    asked in all. tried: the row is only tried again. times, share (k,): the share of an account's requests,
+    on average, whose text was asked so many times.
     """
 
     again: Floats
     usual: float
-    often: Floats
+    asked: Ints
+    askers: Ints
     tried: NDArray[np.bool_]
     times: Ints
     share: Floats
@@ -55,25 +61,30 @@ def repeated(log: Traffic) -> Repeats:
     if log.has("status"):
         tried |= log.rows["status"].fill_null(200).to_numpy() >= REFUSED
     asked = np.bincount(text[~tried], minlength=int(text.max(initial=-1)) + 1)[text]
-    again, often = (asked > 1).astype(float), (asked >= OFTEN).astype(float)
+    again = (asked > 1).astype(float)
+    pairs = np.unique(text[~tried] * log.n_accounts + log.account[~tried]) // max(log.n_accounts, 1)
+    askers = np.bincount(pairs, minlength=int(text.max(initial=-1)) + 1)[text]
     by_account = 1 / np.maximum(log.sent, 1)[log.account] / max(log.n_accounts, 1)
     times, place = np.unique(asked, return_inverse=True)
     share: Floats = np.bincount(place, weights=by_account).astype(float)
-    return Repeats(again, float(again @ by_account), often, tried, times, share)
+    return Repeats(again, float(again @ by_account), asked, askers, tried, times, share)
 
 
 def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
-    """Weigh how few of the members' requests come again, against people's repeats.
+    """Weigh how few of the members' requests come again, or how evenly they do, against people's repeats.
 
     Null: each request repeats with at least two thirds of the log's usual rate, as those of a service's
-    customers do: anywhere in the log, and among the group's own requests, where fewer meet. The mean of the
-    two: what one operator asks others may ask too, a benchmark say, but it asks each of it once. Not tested
-    in a log of free text: there nobody repeats.
+    customers do: anywhere in the log, and among the group's own requests, where fewer meet; and some are
+    far more popular than others. A weighted mean of the three: what one operator asks others may ask too, a
+    benchmark say, but it asks each of it once, or some few times. Not tested in a log of free text: there
+    nobody repeats.
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
     rows = group.member_rows(log)
-    inside, usually = _again_among(log, rows, known), known.usual_among(len(rows))
+    _, place = np.unique(log.rows["text"].to_numpy()[rows], return_inverse=True)
+    asked = np.bincount(place[~known.tried[rows]], minlength=int(place.max(initial=-1)) + 1)
+    inside, usually = float((asked[place] > 1).mean()), known.usual_among(len(rows))
     said = (
         f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
         f"of an account's it is usually {known.usual:.1%}, and {usually:.1%} in so many requests"
@@ -81,24 +92,35 @@ def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     anywhere = known.again[rows]
     found = _finding(Signal.REPEATS, anywhere, known.usual, PEOPLES * known.usual, "people's repeats", said)
     among = log_e_value(_shortfall(len(rows), inside, PEOPLES * usually))
-    return found._replace(log_e=float(np.logaddexp(found.log_e or 0.0, among) - np.log(2)))
+    evenly = log_e_value(_few_once(asked[asked > 0]))
+    weights = [(1 - SEVERAL) / 2, (1 - SEVERAL) / 2, SEVERAL]
+    return found._replace(log_e=float(logsumexp([found.log_e or 0.0, among, evenly], b=weights)))
 
 
-def _again_among(log: Traffic, rows: Ints, known: Repeats) -> float:
-    """Return the share of some rows whose text comes again among them, at another time."""
-    _, place = np.unique(log.rows["text"].to_numpy()[rows], return_inverse=True)
-    asked = np.bincount(place, weights=~known.tried[rows])
-    return float((asked[place] > 1).mean())
+def _few_once(asked: Ints) -> float:
+    """Return the log-likelihood ratio of how few of some prompts were asked once, (k,) times each.
+
+    What people ask is popular to very different degrees: of prompts that come n times on average at least 1
+    in n come once, as by a geometric law. Of a task list that is gone through n times none do.
+    """
+    n = len(asked)
+    return _shortfall(n, float((asked == 1).mean()), n / float(asked.sum())) if n else -1.0
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
     """Weigh the share that is asked often: a viral prompt, a question bank, jobs over fixed inputs.
 
-    Null: one request in five. An operator may well ask for a few answers to one prompt, and ask what others
-    ask.
+    Null: one request in five. An operator may well ask for a few answers to one prompt, or for some to each
+    of a long list, and ask what others ask. So what is often asked is so by a good part of as many accounts
+    as the group has, or again and again by those that do.
     """
-    said = f"are in the log {OFTEN} times or more, word for word"
-    often = known.often[group.member_rows(log)]
+    rows = group.member_rows(log)
+    asked, askers = known.asked[rows], known.askers[rows]
+    fixed = (askers >= MANY * len(group.members)) | (asked >= AGAIN * askers)
+    often = ((asked >= OFTEN) & fixed).astype(float)
+    said = (
+        f"are in the log {OFTEN} times or more, word for word, from many accounts or over and over from some"
+    )
     return _finding(Signal.QUESTION_BANK, often, BANK, BANK, "one set of prompts", said)
 
 
