@@ -145,7 +145,7 @@ def evidence(
         rhythm(log, by, law),
         constant_total(log, by),
         not_tested(Signal.TASKS, TOLD_APART) if group.whole else shared_tasks(log, group, law, topics),
-        repeats(log, group, known),
+        repeats(log, group, known, topics),
         question_bank(log, group, known),
         round_clock(log, group),
         sustained(log, group),

@@ -118,15 +118,23 @@ def test_a_harvest_without_a_repeat_is_no_question_bank():
 
 @pytest.mark.parametrize(
     ("sizes", "direction"),
-    [("one", Direction.FOR), ("three", Direction.FOR), ("popular", Direction.NEUTRAL)],
+    [
+        ("one", Direction.FOR),
+        ("three", Direction.FOR),
+        ("drawn", Direction.FOR),  # two lists, each with replacement, one far longer than the other
+        ("popular", Direction.NEUTRAL),
+    ],
 )
 def test_what_a_group_asks_once_or_some_few_times_is_no_service_though_others_ask_it_too(sizes, direction):
-    popular = np.random.default_rng(1).geometric(0.4, 1_000)
-    asked = np.repeat(np.arange(1_000), {"one": 1, "three": 3, "popular": popular}[sizes])[:1_000]
+    rng = np.random.default_rng(1)
+    drawn = np.concatenate([rng.poisson(8, 60), rng.poisson(0.7, 940)])
+    each = {"one": 1, "three": 3, "drawn": drawn, "popular": rng.geometric(0.4, 1_000)}
+    asked = np.repeat(np.arange(1_000), each[sizes])[:1_000]
     swept = [(f"op{i % 20:02}", i % 160, int(text)) for i, text in enumerate(asked)]
     others = [(f"p{i % 97:02}", i % 160, i % 1_500) for i in range(3_000)]  # popular, also with the group
     log = traffic(*rows_at(swept + others))
-    finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log))
+    topics = np.minimum(log.rows["text"].to_numpy() // 60, 1).astype(np.int64)
+    finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log), topics)
     assert finding.statistic == 1.0
     assert finding.direction is direction
 
@@ -147,7 +155,7 @@ def test_repeats_among_some_requests_are_as_many_as_in_samples_of_that_size():
 
 def test_in_a_log_of_free_text_repeats_say_nothing():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i) for i in range(600)]))
-    finding = repeats(log, everybody(log), repeated(log))
+    finding = repeats(log, everybody(log), repeated(log), np.zeros(len(log.account), dtype=np.int64))
     assert (finding.status, finding.log_e) == (Status.NOT_TESTED, None)
 
 

@@ -31,24 +31,27 @@ def _cell(value: Any) -> str:  # noqa: ANN401
 def scores(records: Sequence[Record]) -> dict[str, str]:
     """Return the tables of scored logs, by title."""
     asked = methods(records)
-
-    def crossed(table: dict[str, dict[str, str]], first: str) -> str:
-        return markdown([{first: k, **{m: row.get(m) for m in asked}} for k, row in table.items()])
-
     tables = {
         "By method (95 % intervals: Wilson for shares, bootstrap over logs for means)": markdown(
             summary(records)
         ),
-        "Campaigns found, by scenario": crossed(found_by(records, lambda r, c: c), "campaign"),
+        "Campaigns found, by scenario": crossed(found_by(records, lambda r, c: c), "campaign", asked),
         "Campaigns found, by shape of the text": crossed(
-            found_by(records, lambda r, c: r["sizes"][c]["shape"]), "shape"
+            found_by(records, lambda r, c: r["sizes"][c]["shape"]), "shape", asked
         ),
-        "Campaigns found, by strength": crossed(found_by(records, lambda r, c: r["strength"]), "strength"),
-        "Logs in which a look-alike was reported": crossed(alarms(records), "look-alike"),
+        "Campaigns found, by strength": crossed(
+            found_by(records, lambda r, c: r["strength"]), "strength", asked
+        ),
+        "Logs in which a look-alike was reported": crossed(alarms(records), "look-alike", asked),
     }
     if said := confidence(records):
         tables["Accounts listed in reports, by confidence"] = markdown(said)
     return tables
+
+
+def crossed(table: dict[str, dict[str, str]], first: str, asked: Sequence[str]) -> str:
+    """Write a table by row and method, the methods in the order asked; first: what the rows are."""
+    return markdown([{first: k, **{m: row.get(m) for m in asked}} for k, row in table.items()])
 
 
 def sizes(records: Sequence[Record]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import lambertw, logsumexp
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
@@ -70,20 +70,20 @@ def repeated(log: Traffic) -> Repeats:
     return Repeats(again, float(again @ by_account), asked, askers, tried, times, share)
 
 
-def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
+def repeats(log: Traffic, group: Group, known: Repeats, topics: Ints) -> Finding:
     """Weigh how few of the members' requests come again, or how evenly they do, against people's repeats.
 
     Null: each request repeats with at least two thirds of the log's usual rate, as those of a service's
-    customers do: anywhere in the log, and among the group's own requests, where fewer meet; and some are
-    far more popular than others. A weighted mean of the three: what one operator asks others may ask too, a
-    benchmark say, but it asks each of it once, or some few times. Not tested in a log of free text: there
-    nobody repeats.
+    customers do: anywhere in the log, and among the group's own requests, where fewer meet; and of one topic
+    some prompts are far more popular than others. A weighted mean of the three: what one operator asks others
+    may ask too, a benchmark say, but it asks each of it once, or some few times. Not tested in a log of free
+    text: there nobody repeats. topics (n,) int64 by row of the log.
     """
     if known.usual < TESTABLE:
         return not_tested(Signal.REPEATS, f"prompts hardly repeat in this log ({known.usual:.1%})")
     rows = group.member_rows(log)
-    _, place = np.unique(log.rows["text"].to_numpy()[rows], return_inverse=True)
-    asked = np.bincount(place[~known.tried[rows]], minlength=int(place.max(initial=-1)) + 1)
+    _, first, place = np.unique(log.rows["text"].to_numpy()[rows], return_index=True, return_inverse=True)
+    asked = np.bincount(place, weights=~known.tried[rows]).astype(float)
     inside, usually = float((asked[place] > 1).mean()), known.usual_among(len(rows))
     said = (
         f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
@@ -92,19 +92,26 @@ def repeats(log: Traffic, group: Group, known: Repeats) -> Finding:
     anywhere = known.again[rows]
     found = _finding(Signal.REPEATS, anywhere, known.usual, PEOPLES * known.usual, "people's repeats", said)
     among = log_e_value(_shortfall(len(rows), inside, PEOPLES * usually))
-    evenly = log_e_value(_few_once(asked[asked > 0]))
+    alike = log_e_value(_alike(asked, topics[rows][first]))
     weights = [(1 - SEVERAL) / 2, (1 - SEVERAL) / 2, SEVERAL]
-    return found._replace(log_e=float(logsumexp([found.log_e or 0.0, among, evenly], b=weights)))
+    return found._replace(log_e=float(logsumexp([found.log_e or 0.0, among, alike], b=weights)))
 
 
-def _few_once(asked: Ints) -> float:
-    """Return the log-likelihood ratio of how few of some prompts were asked once, (k,) times each.
+def _alike(asked: Floats, topic: Ints) -> float:
+    """Return the log-likelihood ratio of prompts all as popular to prompts of very different popularity.
 
-    What people ask is popular to very different degrees: of prompts that come n times on average at least 1
-    in n come once, as by a geometric law. Of a task list that is gone through n times none do.
+    asked (k,): how many times each prompt was; topic (k,). Statistic: how many were asked once, of each
+    topic. Of those that come n times on average it is 1 in n by a geometric law, and more where a few draw
+    more; where all come alike it is fewer, as by Poisson's law (both of prompts that were asked at all).
     """
-    n = len(asked)
-    return _shortfall(n, float((asked == 1).mean()), n / float(asked.sum())) if n else -1.0
+    asked, topic = asked[asked > 0], topic[asked > 0]
+    prompts, times, once = (np.bincount(topic, weights) for weights in (None, asked, asked == 1))
+    again = times > prompts
+    prompts, once, mean = prompts[again], once[again], times[again] / prompts[again]
+    rate = mean + lambertw(-mean * np.exp(-mean)).real  # of Poisson's law without nought, by its mean
+    poisson, geometric = rate / np.expm1(rate), 1 / mean
+    ratio = once * np.log(poisson / geometric) + (prompts - once) * np.log((1 - poisson) / (1 - geometric))
+    return float(ratio.sum())
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
