@@ -6,7 +6,7 @@ likelihood ratio again, since they are conditional on each other in turn: how ma
 about what, from where.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +114,15 @@ def weigh(
             continue
         weighed.append(_against(explanation, model.words, betrayed_by, findings))
     return weighed
+
+
+def untested(weighed: Sequence[Weighed]) -> list[Explanation]:
+    """Return the innocent explanations that the columns of the log do not allow to weigh.
+
+    Users of one network are weighed as independent ones are, where the log does not show them.
+    """
+    known = {one.explanation for one in weighed} | {Explanation.NETWORK}
+    return [explanation for explanation in MODELS if explanation not in known]
 
 
 def _against(

@@ -20,7 +20,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
-from campaigns.explain import RULED_OUT, Weighed
+from campaigns.explain import RULED_OUT, Weighed, untested
 from campaigns.groups import Group, membership
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
@@ -250,6 +250,8 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
             said += (
                 f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
             )
+        if unknown := untested(explanations):
+            said += f"; the log does not tell whether it is {' or '.join(unknown)}"
         return said
     if least.log_e >= RULED_OUT:
         return f"stands out, but not enough among all groups judged; least against: {least.explanation}"

@@ -41,7 +41,9 @@ def reported(log, cases):
 def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
     log, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))])
     assert reported(log, cases) == [{"hydr"}]
-    assert len(next(case for case in cases if case.reported).group.members) == 40
+    case = next(case for case in cases if case.reported)
+    assert len(case.group.members) == 40
+    assert case.decision_reason.endswith("does not tell whether it is metered_service or one_organisation")
 
 
 @pytest.mark.parametrize("volumes", ["heavy", "capped"])
