@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import lambertw, logsumexp
+from scipy.special import lambertw, logsumexp, xlogy
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
@@ -109,8 +109,9 @@ def _alike(asked: Floats, topic: Ints) -> float:
     again = times > prompts
     prompts, once, mean = prompts[again], once[again], times[again] / prompts[again]
     rate = mean + lambertw(-mean * np.exp(-mean)).real  # of Poisson's law without nought, by its mean
-    poisson, geometric = rate / np.expm1(rate), 1 / mean
-    ratio = once * np.log(poisson / geometric) + (prompts - once) * np.log((1 - poisson) / (1 - geometric))
+    poisson, geometric = rate * np.exp(-rate) / -np.expm1(-rate), 1 / mean
+    more = prompts - once
+    ratio = xlogy(once, poisson / geometric) + more * np.log((1 - poisson) / (1 - geometric))
     return float(ratio.sum())
 
 
