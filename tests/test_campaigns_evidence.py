@@ -135,7 +135,7 @@ def test_what_a_group_asks_once_or_some_few_times_is_no_service_though_others_as
     swept = [(f"op{i % 20:02}", i % 160, int(text)) for i, text in enumerate(asked)]
     others = [(f"p{i % 97:02}", i % 160, i % 1_500) for i in range(3_000)]  # popular, also with the group
     log = traffic(*rows_at(swept + others))
-    topics = np.minimum(log.rows["text"].to_numpy() // 60, 1).astype(np.int64)
+    topics = np.digitize(log.rows["text"].to_numpy(), [1, 60])
     finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log), topics)
     assert finding.statistic == 1.0
     assert finding.direction is direction
