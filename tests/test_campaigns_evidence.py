@@ -129,9 +129,9 @@ def test_a_harvest_without_a_repeat_is_no_question_bank():
 def test_what_a_group_asks_once_or_some_few_times_is_no_service_though_others_ask_it_too(sizes, direction):
     rng = np.random.default_rng(1)
     drawn = np.concatenate([rng.poisson(8, 60), rng.poisson(0.7, 940)])
-    popular, viral = rng.geometric(0.4, 1_000), np.where(np.arange(1_000), 1, 2_000)
+    popular, viral = rng.geometric(0.4, 1_000), np.where(np.arange(1_000), 1, 6_000)
     each = {"one": 1, "three": 3, "drawn": drawn, "popular": popular, "viral": viral}
-    asked = rng.permutation(np.repeat(np.arange(1_000), each[sizes]))[: 3_000 if sizes == "viral" else 1_000]
+    asked = rng.permutation(np.repeat(np.arange(1_000), each[sizes]))[: 6_999 if sizes == "viral" else 1_000]
     swept = [(f"op{i % 20:02}", i % 160, int(text)) for i, text in enumerate(asked)]
     others = [(f"p{i % 97:02}", i % 160, i % 1_500) for i in range(3_000)]  # popular, also with the group
     log = traffic(*rows_at(swept + others))
