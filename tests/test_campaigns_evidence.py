@@ -139,6 +139,7 @@ def test_what_a_group_asks_once_or_some_few_times_is_no_service_though_others_as
     finding = repeats(log, group_of(log, numbers(log, "op")), repeated(log), topics)
     assert finding.statistic == 1.0
     assert finding.direction is direction
+    assert ("from a list that is gone through" in finding.sentence) == (sizes in ("three", "drawn"))
 
 
 def test_repeats_among_some_requests_are_as_many_as_in_samples_of_that_size():

@@ -89,10 +89,14 @@ def repeats(log: Traffic, group: Group, known: Repeats, topics: Ints) -> Finding
         f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
         f"of an account's it is usually {known.usual:.1%}, and {usually:.1%} in so many requests"
     )
+    alike = log_e_value(_alike(asked, topics[rows][first]))
+    if alike > np.log(3 / SEVERAL):  # speaks for an operator even if nothing else does
+        said += (
+            "; but those of one topic come about as often, all of them, as from a list that is gone through"
+        )
     anywhere = known.again[rows]
     found = _finding(Signal.REPEATS, anywhere, known.usual, PEOPLES * known.usual, "people's repeats", said)
     among = log_e_value(_shortfall(len(rows), inside, PEOPLES * usually))
-    alike = log_e_value(_alike(asked, topics[rows][first]))
     weights = [(1 - SEVERAL) / 2, (1 - SEVERAL) / 2, SEVERAL]
     return found._replace(log_e=float(logsumexp([found.log_e or 0.0, among, alike], b=weights)))
 
