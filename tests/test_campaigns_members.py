@@ -253,7 +253,9 @@ def test_a_report_says_of_how_many_of_its_accounts_the_evidence_is():
     assert best.reported
     came_later = np.intersect1d(best.group.members, crew[-10:])
     assert len(came_later) > 5
-    assert f"of 50 accounts, whose work {len(came_later)} more share" in best.decision_reason
+    told, untold = best.decision_reason.rsplit("; ", 1)
+    assert told.endswith(f"of 50 accounts, whose work {len(came_later)} more share")
+    assert untold.endswith("whether it is metered_service or one_organisation")
 
 
 def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:
