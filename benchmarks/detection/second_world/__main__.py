@@ -8,13 +8,15 @@ with replacement.
 """
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
 from benchmarks.detection import tables
-from benchmarks.detection.jobs import apart, share_cores
+from benchmarks.detection.__main__ import gathered
+from benchmarks.detection.jobs import share_cores
 from benchmarks.detection.second_world.score import EVERY, FEW, scored
-from benchmarks.detection.summary import alarms, found_by, summary
+from benchmarks.detection.summary import Record, alarms, found_by, summary
 
 
 def main() -> None:
@@ -27,28 +29,23 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     share_cores(call.jobs)
-    records = []
-    for seed, came in apart(
-        partial(scored, prompts=call.prompts), range(call.seed, call.seed + call.logs), call.jobs
-    ):
-        if isinstance(came, BaseException):
-            raise came
-        records.append(came)
-        print(f"log {seed}: {came['score']['n_found']} found, {came['score']['n_false']} false", flush=True)
-    text = tables.text(
-        {
-            "By columns": tables.markdown(summary(records)),
-            "Campaigns found": tables.crossed(
-                found_by(records, lambda _, name: name), "campaign", [EVERY, FEW]
-            ),
-            "Logs in which a look-alike was reported": tables.crossed(
-                alarms(records), "look-alike", [EVERY, FEW]
-            ),
-        }
-    )
+    failed: list[Record] = []
+    seeds = range(call.seed, call.seed + call.logs)
+    work = partial(scored, prompts=call.prompts)
+    records = gathered(work, seeds, call.jobs, call.output / "second_world.jsonl", failed)
+    asked = (EVERY, FEW)
+    written = {
+        "By columns": tables.markdown(summary(records)),
+        "Campaigns found": tables.crossed(found_by(records, lambda _, name: name), "campaign", asked),
+        "Logs in which a look-alike was reported": tables.crossed(alarms(records), "look-alike", asked),
+    }
+    if failed:
+        written["Failed"] = tables.markdown(failed)
+    text = tables.text(written)
     call.output.mkdir(parents=True, exist_ok=True)
     (call.output / "second_world.md").write_text(text)
     print("\n" + text)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.detection.second_world.world import DAYS, ZONES, World
+from benchmarks.detection.second_world.world import DAYS, ZONES, Account, World
 
 WEEK = 24.0 * DAYS
 
@@ -31,8 +31,7 @@ def homework(world: World) -> None:
     rng, asked = world.rng, [world.any_of(world.harvests) for _ in range(12)]
     deadline = rng.uniform(60, WEEK - 10)
     for _ in range(90):
-        account = world.account("decoy:homework")
-        world.live(account, 1.0)
+        account = _user(world, "homework", 1.0)
         hours = deadline - rng.exponential(14, rng.poisson(14))
         world.send(account, hours, lambda: f"{rng.choice(['', 'help me with this: '])}{rng.choice(asked)}")
 
@@ -41,8 +40,7 @@ def exam(world: World) -> None:
     """Add an exam of ten items, drawn for each, in three hours."""
     rng = world.rng
     for _ in range(100):
-        account = world.account("decoy:exam")
-        world.live(account, 1.0)
+        account = _user(world, "exam", 1.0)
         world.send(
             account,
             82 + rng.uniform(0, 3, rng.integers(8, 13)),
@@ -59,8 +57,7 @@ def viral(world: World) -> None:
     rng = world.rng
     text = "Act as a traveller from the year 2300 and tell me what my city looks like. My city: {}"
     for _ in range(250):
-        account = world.account("decoy:viral")
-        world.live(account, 1.5)
+        account = _user(world, "viral", 1.5)
         hours = 40 + rng.exponential(20, 1 + rng.geometric(0.6))
         world.send(account, hours, lambda: text.format(rng.choice(["Paris", "Rome", "Lagos", "Oslo"])))
 
@@ -70,8 +67,7 @@ def release(world: World) -> None:
     rng, puzzles = world.rng, [world.any_of(world.harvests) for _ in range(60)]
     first = rng.uniform(10, WEEK - 60)
     for _ in range(250):
-        account = world.account("decoy:release")
-        world.live(account, 1.2)
+        account = _user(world, "release", 1.2)
         hours = first + rng.exponential(14, rng.geometric(0.3))
         world.send(account, hours, lambda: puzzles[int(60 * rng.random() ** 1.5)])
 
@@ -81,8 +77,7 @@ def hackathon(world: World) -> None:
     rng = world.rng
     first = rng.uniform(20, WEEK - 50)
     for _ in range(100):
-        account = world.account("decoy:hackathon")
-        world.live(account, 1.0)
+        account = _user(world, "hackathon", 1.0)
         hours = first + rng.uniform(0, 44, int(rng.gamma(2, 12)))
         world.send(account, hours, lambda: world.any_of(world.harvests))
 
@@ -156,8 +151,7 @@ def digest(world: World) -> None:
     """Add a digest each morning, at the hour that each reader chose."""
     rng, text = world.rng, _filled("Write this morning's digest for a reader who likes: {}", world)
     for _ in range(200):
-        account = world.account("decoy:digest")
-        world.live(account, 0.7)
+        account = _user(world, "digest", 0.7)
         hour = (rng.normal(7.5, 1.5) - rng.choice(ZONES)) % 24
         days = np.flatnonzero(rng.random(DAYS) < 0.95)
         world.send(account, 24 * days + hour + rng.normal(0, 0.02, len(days)), text)
@@ -170,6 +164,13 @@ CROWDS: dict[str, Callable[[World], None]] = {
         published_job, support_bots, agents, night_batch, digest,
     )
 }  # fmt: skip
+
+
+def _user(world: World, crowd: str, mean: float) -> Account:
+    """Open an account of a crowd, and send what ordinary accounts send beside it: mean requests a day."""
+    account = world.account(f"decoy:{crowd}")
+    world.live(account, mean)
+    return account
 
 
 def _filled(template: str, world: World, filling: Callable[[], str] | None = None) -> Callable[[], str]:

@@ -20,16 +20,17 @@ LEAST = 60  # texts of a family that is used
 EVERY, FEW = "all columns, lists gone through", "no optional column, lists drawn from"
 
 
-def scored(seed: int, prompts: Path | None) -> Record:
-    """Make a log, detect on it as users do, and score what was reported."""
+def scored(seed: int, prompts: Path | None) -> list[Record]:
+    """Make a log, detect on it as users do, and return the score of what was reported, one record."""
     traffic, truth = played(seed, pl.read_parquet(prompts) if prompts else generate_pack(150_000, seed))
     began = perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         found = detect(traffic, Path(folder))
-    return {
+    record = {
         "log": str(seed), "kind": "campaigns", "method": FEW if seed % 2 else EVERY,
         "seconds": perf_counter() - began, "score": evaluate(*found, truth).as_dict(),
     }  # fmt: skip
+    return [record]
 
 
 def played(seed: int, pack: pl.DataFrame, people: int = PEOPLE) -> tuple[pl.DataFrame, pl.DataFrame]:
