@@ -17,6 +17,8 @@ from pydantic.dataclasses import dataclass
 from embeddings.ngrams import MOST_COUNTED, Ints, Sketch, Texts, blocks, counted, grams_of, hashed, words_of
 
 SLOT = "<*>"
+HALF_AS_COMMON = np.log(2) + 1e-9
+GENERIC = 0.03  # share of the texts from which a phrase is nobody's
 
 
 class View(StrEnum):
@@ -98,12 +100,13 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
     belongs to what precedes it. Counts as in `skeleton`.
     """
     least = _least(texts, settings)
+    generic = max(GENERIC * len(texts), least)
     sketch = counted(texts, settings.run)
     out: list[str] = []
     for block in blocks(texts):
         words, document = words_of(block)
         grams, start = grams_of(hashed(words), document, settings.run)
-        start = _weightiest_run(start, document[start], sketch.count(grams), least, settings.run)
+        start = _weightiest_run(start, document[start], sketch.count(grams), least, generic, settings.run)
         kept = _from_word_to_word(words, document, _cover(start, settings.run, len(words)), len(block))
         out += _join(words.filter(pl.Series(kept)), document[kept], kept[kept], len(block))
     return out
@@ -155,13 +158,15 @@ def _prominent(
     return keep[run] | ~long[document]
 
 
-def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int) -> Ints:
+def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, generic: float, n: int) -> Ints:
     """Return where the n-grams of each text's weightiest recurring run begin; start (g,) ascending.
 
-    Weight is tokens, twice n at most, times the logarithm of the texts that share them all: a long passage
-    that some requests quote weighs no more than the line that all of them carry. From its weightiest stretch
-    a run goes on while it is at least half as common: a popular question after a preamble is not the
-    preamble, however long it is.
+    Weight is tokens, n to twice n, times the logarithm of the texts that share them all: a long passage that
+    some requests quote weighs no more than the line that all of them carry, and a short line no less for a
+    popular text beside it. A part of a run weighs no more for being in over `generic` texts: what anybody
+    writes does not stand for the page of instructions that it is in. From its weightiest stretch a run goes
+    on while it is at least half as common: a popular question after a preamble is not the preamble, however
+    long it is.
     """
     kept = count >= least
     start, document, count = start[kept], document[kept], count[kept]
@@ -170,20 +175,22 @@ def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, n: int
     opens = np.r_[True, (np.diff(start) > 1) | (np.diff(document) != 0)]
     first = np.flatnonzero(opens)
     end = np.append(first[1:], len(opens))[np.cumsum(opens) - 1]
-    at = np.arange(len(opens))
-    shared, tokens = count.copy(), np.full(len(at), n)
-    for step in range(1, n + 1):
-        inside = np.flatnonzero(at + step < end)
-        shared[inside] = np.minimum(shared[inside], count[inside + step])
-        tokens[inside] += 1
-    weight = tokens * np.log(shared)
-    weight[~opens & (tokens < 2 * n)] = -1.0  # the last tokens of a longer run
+    at, common = np.arange(len(opens)), np.log(count)
+    fewest, shared, weight = common.copy(), common.copy(), np.zeros(len(at))
+    for more in range(n + 1):
+        inside = np.flatnonzero(at + more < end)
+        fewest[inside] = np.minimum(fewest[inside], common[inside + more])
+        entire = (more == n) | opens[inside] & (end[inside] == inside + more + 1)
+        known = np.where(entire, fewest[inside], np.minimum(fewest[inside], np.log(generic)))
+        heavier = (n + more) * known > weight[inside]
+        weight[inside[heavier]] = ((n + more) * known)[heavier]
+        shared[inside[heavier]] = fewest[inside[heavier]]
     top = np.lexsort((at, -weight, document))  # the first of the weightiest of each text
     top = top[np.r_[True, np.diff(document[top]) != 0]]
     text = np.cumsum(np.r_[True, np.diff(document) != 0]) - 1
-    common = 2 * count >= shared[top][text]
-    part = np.cumsum(opens | ~common)
-    return start[common & np.isin(part, part[top])]
+    goes_on = common >= shared[top][text] - HALF_AS_COMMON
+    part = np.cumsum(opens | ~goes_on)
+    return start[goes_on & np.isin(part, part[top])]
 
 
 def _from_word_to_word(

@@ -162,6 +162,17 @@ def test_a_fixed_preamble_is_one_and_paraphrases_are_many():
     assert work("paraphrased_templates").select(first).n_unique() > 30
 
 
+def test_operators_of_one_shape_have_words_of_their_own():
+    suffixed = [one for one in SCENARIOS.values() if one.shape is Shape.SUFFIX]
+    log = play(pack(), SMALL, suffixed, [])
+    rows = log.traffic.with_columns(log.labels["kind"].cast(pl.String))
+    last = rows.with_columns(pl.col("prompt").str.split("\n").list.last())
+    common = [
+        last.filter(pl.col("kind") == f"campaign:{one.name}")["prompt"].mode().item() for one in suffixed
+    ]
+    assert len(suffixed) == len(set(common)) == 3
+
+
 def test_shared_and_rotating_addresses_are_few_and_many():
     assert work("one_network")["ip"].n_unique() <= 4
     rows = work("rotating_proxies")

@@ -1,6 +1,8 @@
 """Views: what each keeps of a prompt."""
 
+import math
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -34,6 +36,34 @@ def plain_skeletons(texts: list[str], n: int, least: int) -> list[str]:
                 line.append(word if kept else SLOT)
         lines.append(" ".join(line) if any(keep) else "")
     return lines
+
+
+def plain_grams(text: str, n: int) -> list[tuple[str, ...]]:
+    words = text.split()
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+def plain_run(
+    grams: list[tuple[str, ...]], counts: Counter[tuple[str, ...]], least: int, generic: float, n: int
+) -> str:
+    """The weightiest recurring stretch, and what goes on from there, as a loop."""
+    recurs = [counts[gram] if counts[gram] >= least else 0 for gram in grams]
+    weight, first, texts = 0.0, 0, 0
+    for i in range(len(grams)):
+        for m in range(1, n + 2):
+            shared = min(recurs[i : i + m]) if i + m <= len(grams) else 0
+            alone = not any(recurs[at] for at in (i - 1, i + m) if 0 <= at < len(grams))
+            known = shared if m == n + 1 or alone else min(shared, generic)
+            if shared and (n + m - 1) * math.log(known) > weight + 1e-9:
+                weight, first, texts = (n + m - 1) * math.log(known), i, shared
+    if not texts:
+        return ""
+    last = first
+    while first and 2 * recurs[first - 1] >= texts:
+        first -= 1
+    while last + 1 < len(grams) and 2 * recurs[last + 1] >= texts:
+        last += 1
+    return " ".join([*(gram[0] for gram in grams[first:last]), *grams[last]])
 
 
 def test_the_full_view_is_the_text() -> None:
@@ -147,3 +177,32 @@ def test_a_preamble_is_the_run_even_where_a_longer_popular_question_follows_it()
     texts += [f"{preamble} {question} {say(rng, 5)}" for _ in range(20)]
     seen = view_texts(View.RUN, texts, ViewSettings())
     assert {run.strip(f"{SLOT} ") for run in seen} == {preamble}
+
+
+def test_a_short_line_is_the_run_whichever_popular_text_stands_beside_it() -> None:
+    rng = random.Random(6)
+    line, popular = " ".join(WORDS[:12]), [" ".join(WORDS[40 * i : 40 * i + 30]) for i in range(1, 5)]
+    texts = [f"{line} {popular[i % 4]} {say(rng, 5)}" for i in range(80)]
+    texts += [f"{say(rng, 5)} {popular[i % 4]} {line}" for i in range(80)]
+    texts += [say(rng, 5) for _ in range(6000)]
+    assert set(view_texts(View.RUN, texts, ViewSettings())[:160]) == {line}
+
+
+def test_what_anybody_writes_does_not_stand_for_the_page_it_is_in() -> None:
+    rng = random.Random(8)
+    phrase, before, after = (" ".join(WORDS[at : at + k]) for at, k in ((0, 10), (100, 60), (200, 60)))
+    texts = [f"{before} {phrase} {after} {say(rng, 5)}" for _ in range(20)]
+    texts += [f"{say(rng, 5)} {phrase} {say(rng, 5)}" for _ in range(400)]
+    seen = view_texts(View.RUN, texts, ViewSettings())
+    assert set(seen[:20]) == {f"{before} {phrase} {after}"}
+    assert seen[20:].count(phrase) > 390
+
+
+def test_the_run_is_what_a_plain_loop_finds() -> None:
+    rng = random.Random(7)
+    lines = [" ".join(WORDS[30 * i : 30 * i + rng.randrange(6, 28)]) for i in range(8)]
+    texts = [" ".join(rng.choice([*lines, say(rng, 4)]) for _ in range(4)) for _ in range(300)]
+    settings = ViewSettings(min_prompts=6, run=5)
+    grams = [plain_grams(text, 5) for text in texts]
+    counts = Counter(gram for there in grams for gram in set(there))
+    assert view_texts(View.RUN, texts, settings) == [plain_run(there, counts, 6, 9, 5) for there in grams]
