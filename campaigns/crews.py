@@ -16,6 +16,7 @@ from campaigns.volumes import volumes
 
 OTHER_OPERATOR = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
 KINDS = 6  # of accounts, by what they ask, that are put together to crews
+PLAINLY = OTHER_OPERATOR - np.log(2 ** (KINDS - 1) - 1)  # the same over all ways to make two of the kinds
 OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own in
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
 
@@ -41,7 +42,13 @@ def _ratio(both: Fit, one: Fit, other: Fit) -> float:
 
 
 def crews(
-    log: Traffic, group: Group, people: People, labels: dict[str, Ints], *, linking: bool = False
+    log: Traffic,
+    group: Group,
+    people: People,
+    labels: dict[str, Ints],
+    *,
+    linking: bool = False,
+    least: float = OTHER_OPERATOR,
 ) -> list[Group]:
     """Return the crews that a campaign is of, largest first: itself where it is of one.
 
@@ -49,7 +56,8 @@ def crews(
     Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
     one rate, and ask models in one way, are of one crew, others of another operator's. Where the campaign has
     a mark, accounts are put together by their commonest label of it: who works with one template is of one
-    crew at any rate. labels as for `grown`; linking: rates and models are read in the linking half alone.
+    crew at any rate. labels as for `grown`; linking: rates and models are read in the linking half alone;
+    least: the log-likelihood ratio to two operators below which kinds of accounts are two crews.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < 2 * KINDS:
@@ -74,7 +82,7 @@ def crews(
     apart = [frozenset({int(i)}) for i in np.unique(kind)]
     while len(apart) > 1:
         best = max(combinations(apart, 2), key=ratio)
-        if ratio(best) < OTHER_OPERATOR:
+        if ratio(best) < least:
             break
         apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
     crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in apart]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.crews import ALIKE, one_or_two
+from campaigns.crews import ALIKE, PLAINLY, crews, one_or_two
 from campaigns.groups import Group, membership
 from campaigns.laws import Floats, Ints
 from campaigns.marks import NETWORK, OURS, TOPICS, found_in, mark_of
@@ -152,7 +152,8 @@ def widened(
     A benchmark in shards, or a harvest of which each account has a few families, has no label that all its
     accounts work on, only a chain of them. Whom several campaigns would have, unless it is of the core
     (n_accounts,) of one, is left to the one that it does as. Together those who join a campaign must be of
-    its members' rate and models, or they are another operator's and nobody joins. labels as for `grown`.
+    its members' rate and models, or they are another operator's and nobody joins; those who plainly are of
+    another crew do not. labels as for `grown`.
     """
     free = ~core
     wide = [_followed(log, group, people, labels, free) for group in found]
@@ -168,8 +169,17 @@ def widened(
             membership(log, found)[:, accounts] & core[accounts],
         )
         wide = [group.without(accounts[free[accounts] & (home != i)]) for i, group in enumerate(wide)]
+    wide = [_crew(log, *both, people, labels) for both in zip(found, wide, strict=True)]
     both = zip(found, wide, strict=True)
     return [larger if _one(log, group, larger, people) else group for group, larger in both]
+
+
+def _crew(log: Traffic, group: Group, larger: Group, people: People, labels: dict[str, Ints]) -> Group:
+    """Return what a campaign has become without those who plainly are of another crew than most of it."""
+    if len(larger.members) == len(group.members):
+        return larger
+    parts = crews(log, larger, people, labels, least=PLAINLY)
+    return max(parts, key=lambda part: np.isin(part.members, group.members).sum())
 
 
 def _followed(

@@ -148,6 +148,15 @@ def test_whom_two_campaigns_would_have_joins_the_one_that_it_does_as():
     assert np.isin(wide[1], other).mean() > 0.95
 
 
+def test_another_crew_that_asks_some_of_the_same_keeps_nobody_from_joining():
+    crowds = [("hydra", 30, "even", "flat", range(100, 106)), ("other", 30, "even", "flat", range(103, 109))]
+    log = log_of(0, crowds, {})
+    log = asking(log, models(log, "hydra"))
+    crew = numbers(log, "hydra")
+    (wide,) = joined(log, [group_of(log, crew[:12])], {"topics": log.clusters["full"]})
+    assert wide.members.tolist() == crew.tolist()
+
+
 def test_whom_a_campaign_took_in_as_it_grew_is_left_to_the_one_that_it_does_as():
     log = log_of(12, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
     log = asking(log, models(log, "hydra"))
