@@ -64,10 +64,14 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     The product of an hour-of-day and a day profile, each with a row added: a group of a few hundred rows
     cannot fill one slot an hour.
     """
-    day, hour = np.divmod(log.hour[rows], 24)
-    days = np.bincount(day, minlength=-(-log.n_slots // 24)) + 1.0
-    hours = np.bincount(hour, minlength=24) + 1.0
-    shares = np.outer(days, hours).ravel()[: log.n_slots]
+    shares = day_by_hour(log.hour[rows], -(-log.n_slots // 24))[: log.n_slots]
+    return shares / shares.sum()
+
+
+def day_by_hour(slots: Ints, n_days: int) -> Floats:
+    """Return (24 n_days,) the share of each hour slot by those of some rows, as `hour_shares` does."""
+    day, hour = np.divmod(slots, 24)
+    shares = np.outer(np.bincount(day, minlength=n_days) + 1.0, np.bincount(hour, minlength=24) + 1.0).ravel()
     return shares / shares.sum()
 
 

@@ -308,6 +308,20 @@ def test_jobs_by_the_clock_take_no_turns_however_steady_their_total():
     assert constant_total_of(jobs).direction is not Direction.FOR
 
 
+def busy_on_days_of_their_own():
+    """Two accounts that make up the total of a day each, and nine that send a little all week."""
+    rng = np.random.default_rng(1)
+    busy = [
+        (name, 24 * day + int(rng.integers(8, 20))) for name, day in (("a", 0), ("b", 3)) for _ in range(300)
+    ]
+    others = [(f"c{i % 9}", int(rng.integers(0, 168))) for i in range(270)]
+    return [(name, slot, i) for i, (name, slot) in enumerate(busy + others)]
+
+
+def test_two_busy_accounts_are_no_steady_total_though_each_is_as_steady_as_itself():
+    assert constant_total_of(busy_on_days_of_their_own()).direction is not Direction.FOR
+
+
 def test_a_busy_account_is_not_the_crowd_that_it_follows():
     rng = np.random.default_rng(0)
     hours = 24 * rng.integers(0, 7, 400) + rng.normal(14, 3.5, 400) % 24
@@ -334,7 +348,7 @@ def constant_total_of(events):
 
 
 def test_accounts_that_send_one_at_a_time_take_no_turns():
-    finding = constant_total_of([(f"a{i % 40}", i % 168, i) for i in range(168 * 3)])
+    finding = constant_total_of([(f"a{i % 40}", i // 3, i) for i in range(168 * 3)])
     assert finding.status is Status.NOT_TESTED
 
 

@@ -1,27 +1,30 @@
 """Accounts that come and go in turns while their total keeps steady: somebody balances a load."""
 
+from functools import cache
+
 import numpy as np
 from scipy.special import gammaln
 
-from campaigns.aspects import hour_shares
+from campaigns.aspects import day_by_hour, hour_shares
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
-CLUMPED = 2.0  # accounts that send fewer rows than this at a time leave nothing to take turns with
+CLUMPED = 2.0  # variance over mean of turned totals below which there is nothing to take turns with
+TURNS = 16  # ways of turning the accounts against one another
 LEAST = 1.01  # variance over mean: at 1 the negative binomial is the Poisson and has no shape
 
 
 def constant_total(log: Traffic, group: Group) -> Finding:
     """Weigh the hourly totals of the members' held-out rows: steady, or as clumped as the accounts are.
 
-    Statistic: variance of the totals over the sum of the accounts' own variances (design of SynchroTrap's
-    opposite: below 1 is anti-phase). Both are taken from day to day at one hour, so that accounts with
-    hours of their own, and jobs by the clock, are no surprise. Null: accounts place their clumps of rows
-    independently, so totals are overdispersed by the mean clump (negative binomial). Alternative: Poisson
-    totals of the same profile.
+    Statistic: variance of the totals over that of the same accounts turned against one another by whole days
+    (design of SynchroTrap's opposite: below 1 is anti-phase), so that accounts with hours of their own, and
+    jobs by the clock, are no surprise. Null: accounts place their clumps of rows independently, so totals
+    are overdispersed as the turned ones are (negative binomial). Alternative: Poisson totals of the same
+    profile.
     """
     rows = group.member_rows(log)
     held, seen = rows[log.held_out[rows]], rows[~log.held_out[rows]]
@@ -29,12 +32,14 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         return not_tested(Signal.CONSTANT_TOTAL, "no rows in one of the halves")
     if log.n_slots < 3 * 24:
         return not_tested(Signal.CONSTANT_TOTAL, "fewer than three days to compare")
-    clumps = _clumps(log, held)
+    clumps = _clumps(log, held, seen)
     totals = np.bincount(log.hour[held], minlength=log.n_slots).astype(float)
     each = clumps[np.arange(log.n_slots) % 24]
     clump = float(each @ totals / totals.sum())
     if clump < CLUMPED:
-        return not_tested(Signal.CONSTANT_TOTAL, "accounts send one request at a time: no turns to take")
+        return not_tested(
+            Signal.CONSTANT_TOTAL, "independent accounts would be about as steady: no turns to take"
+        )
     expected = hour_shares(log, seen) * totals.sum()
     fano = float(((totals - expected) ** 2).sum() / totals.sum())
     ratio = float(_poisson(totals, expected).sum() - _clumped(totals, expected, each).sum())
@@ -47,30 +52,38 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         "independent accounts: hourly totals as clumped as the accounts (negative binomial)",
         log_e_value(ratio),
         len(held),
-        f"Accounts send {clump:.1f} requests at a time, yet the group's hourly total varies only {fano:.1f} "
-        "times as much as that of single requests."
+        f"The group's hourly total varies {fano:.1f} times as much as that of single requests; were its "
+        f"accounts independent, it would vary {clump:.1f} times as much."
         if fano < clump / 2
         else f"The group's hourly total is as uneven as accounts of their own make it ({fano:.1f}).",
     )
 
 
-def _clumps(log: Traffic, rows: Ints) -> Floats:
-    """Return (24,) the accounts' variance from day to day at each hour over their mean, at least 1.
+def _clumps(log: Traffic, held: Ints, seen: Ints) -> Floats:
+    """Return (24,) the variance over mean of totals by the hour, were the accounts independent; at least 1.
 
-    1 is rows that come singly. An account's rows at an hour are expected to fall on days as the whole
-    group's do. By the hour, so that one busy account is not taken for a habit of all.
+    Each account's rows are turned by some days of its own, which leaves it as it is and makes it independent
+    of the others; the turned totals are held against what their linking half tells, as the real ones are.
+    So what one or two busy accounts are steady in by themselves is no surprise, nor what a profile of so many
+    days can fit.
     """
-    day, hour = np.divmod(log.hour[rows], 24)
-    share = np.bincount(day) / len(rows)
-    series, place = np.unique(log.account[rows] * 24 + hour, return_inverse=True)
-    n = np.bincount(place).astype(float)
-    cells, counts = np.unique(place * len(share) + day, return_counts=True)
-    missed = -2 * counts * n[cells // len(share)] * share[cells % len(share)]
-    spread = float((share**2).sum())
-    squares = np.bincount(cells // len(share), weights=counts**2 + missed) + n**2 * spread
-    of_hour = np.bincount(hour, minlength=24).astype(float)
-    clumps = np.bincount(series % 24, weights=squares, minlength=24) / (of_hour * (1 - spread) + 1e-9)
-    return np.maximum(clumps, LEAST)
+    n_days = -(-log.n_slots // 24)
+    n_slots = n_days * 24
+    squares, sums = np.zeros(24), np.zeros(24)
+    for turned in _turns(n_days, log.n_accounts):
+        totals = np.bincount((log.hour[held] + turned[log.account[held]]) % n_slots, minlength=n_slots)
+        expected = day_by_hour((log.hour[seen] + turned[log.account[seen]]) % n_slots, n_days)
+        residual = totals - expected * totals.sum()
+        squares += (residual**2).reshape(-1, 24).sum(axis=0)
+        sums += totals.reshape(-1, 24).sum(axis=0)
+    return np.maximum(squares / np.maximum(sums, 1), LEAST)
+
+
+@cache
+def _turns(n_days: int, n_accounts: int) -> Ints:
+    """Return (TURNS, n_accounts) hours by which each account is turned, whole days."""
+    days: Ints = np.random.default_rng(0).integers(0, n_days, (TURNS, n_accounts))
+    return days * 24
 
 
 def _poisson(totals: Floats, expected: Floats) -> Floats:
