@@ -74,6 +74,8 @@ def test_an_order_at_the_end_of_a_long_request_is_read():
     [
         ("Translate into French: ", Capability.TRANSLATION, 1.0),
         ("Score from 1 to 5, and solve it again. ", Capability.GRADING, 1.0),
+        ("Think this through out loud, false starts and all. ", Capability.REASONING, 1.0),
+        ("Drop greetings and false starts. ", Capability.DATA_CLEANING, 1.0),
         ("", Capability.GENERAL, None),
     ],
 )
