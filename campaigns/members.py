@@ -169,7 +169,7 @@ def widened(
             membership(log, found)[:, accounts] & core[accounts],
         )
         wide = [group.without(accounts[free[accounts] & (home != i)]) for i, group in enumerate(wide)]
-    wide = [_crew(log, *both, people, labels) for both in zip(found, wide, strict=True)]
+    wide = [_crew(log, group, larger, people, labels) for group, larger in zip(found, wide, strict=True)]
     both = zip(found, wide, strict=True)
     return [larger if _one(log, group, larger, people) else group for group, larger in both]
 

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from embeddings.ngrams import MOST_COUNTED, Ints, Sketch, Texts, blocks, counted, grams_of, hashed, words_of
 
 SLOT = "<*>"
-HALF_AS_COMMON = np.log(2) + 1e-9
+HALF_AS_COMMON = np.log(2) + 1e-9  # logarithms of whole numbers, rounded
 GENERIC = 0.03  # share of the texts from which a phrase is nobody's
 
 
@@ -176,7 +176,7 @@ def _weightiest_run(start: Ints, document: Ints, count: Ints, least: int, generi
     first = np.flatnonzero(opens)
     end = np.append(first[1:], len(opens))[np.cumsum(opens) - 1]
     at, common = np.arange(len(opens)), np.log(count)
-    fewest, shared, weight = common.copy(), common.copy(), np.zeros(len(at))
+    fewest, shared, weight = common.copy(), np.zeros(len(at)), np.zeros(len(at))
     for more in range(n + 1):
         inside = np.flatnonzero(at + more < end)
         fewest[inside] = np.minimum(fewest[inside], common[inside + more])

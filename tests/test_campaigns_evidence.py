@@ -310,18 +310,14 @@ def test_jobs_by_the_clock_take_no_turns_however_steady_their_total():
     assert constant_total_of(jobs).direction is not Direction.FOR
 
 
-def busy_on_days_of_their_own():
-    """Two accounts that make up the total of a day each, and nine that send a little all week."""
+def test_two_busy_accounts_are_no_steady_total_though_each_is_as_steady_as_itself():
     rng = np.random.default_rng(1)
     busy = [
         (name, 24 * day + int(rng.integers(8, 20))) for name, day in (("a", 0), ("b", 3)) for _ in range(300)
     ]
     others = [(f"c{i % 9}", int(rng.integers(0, 168))) for i in range(270)]
-    return [(name, slot, i) for i, (name, slot) in enumerate(busy + others)]
-
-
-def test_two_busy_accounts_are_no_steady_total_though_each_is_as_steady_as_itself():
-    assert constant_total_of(busy_on_days_of_their_own()).direction is not Direction.FOR
+    events = [(name, slot, i) for i, (name, slot) in enumerate(busy + others)]
+    assert constant_total_of(events).direction is not Direction.FOR
 
 
 def test_a_busy_account_is_not_the_crowd_that_it_follows():

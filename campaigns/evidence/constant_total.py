@@ -1,6 +1,6 @@
 """Accounts that come and go in turns while their total keeps steady: somebody balances a load."""
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln
@@ -79,7 +79,7 @@ def _clumps(log: Traffic, held: Ints, seen: Ints) -> Floats:
     return np.maximum(squares / np.maximum(sums, 1), LEAST)
 
 
-@cache
+@lru_cache(maxsize=1)  # the groups of one log; a server sees another log every night
 def _turns(n_days: int, n_accounts: int) -> Ints:
     """Return (TURNS, n_accounts) hours by which each account is turned, whole days."""
     days: Ints = np.random.default_rng(0).integers(0, n_days, (TURNS, n_accounts))
