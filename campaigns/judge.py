@@ -131,7 +131,11 @@ def _reported(
         found, alone = _crews(log, seen.groups, still, law, labels)
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
-    return _settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
+    last = _settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
+    campaigns = list(last.values())
+    core = membership(log, campaigns).sum(axis=0) > 0
+    wide = widened(log, campaigns, law, labels, core, far=True)  # last, or what is left would have fewer
+    return _folded(log, _settled(log, dict(zip(last, wide, strict=True))), law, labels)
 
 
 def _crews(

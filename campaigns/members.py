@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.crews import ALIKE, PLAINLY, crews, one_or_two
-from campaigns.groups import Group, membership
+from campaigns.groups import Group, accounts_in, membership
 from campaigns.laws import Floats, Ints
 from campaigns.marks import NETWORK, OURS, TOPICS, found_in, mark_of
 from campaigns.mixture import (
@@ -145,7 +145,13 @@ def _core(log: Traffic, group: Group, people: People, labels: dict[str, Ints]) -
 
 
 def widened(
-    log: Traffic, found: list[Group], people: People, labels: dict[str, Ints], core: NDArray[np.bool_]
+    log: Traffic,
+    found: list[Group],
+    people: People,
+    labels: dict[str, Ints],
+    core: NDArray[np.bool_],
+    *,
+    far: bool = False,
 ) -> list[Group]:
     """Let join whoever asks some of what a campaign without a mark asks, and does all else as its members do.
 
@@ -153,10 +159,11 @@ def widened(
     accounts work on, only a chain of them. Whom several campaigns would have, unless it is of the core
     (n_accounts,) of one, is left to the one that it does as. Together those who join a campaign must be of
     its members' rate and models, or they are another operator's and nobody joins; those who plainly are of
-    another crew do not. labels as for `grown`.
+    another crew do not. far: whoever asks some of what any two members ask may join, be it anybody's; labels
+    as for `grown`.
     """
     free = ~core
-    wide = [_followed(log, group, people, labels, free) for group in found]
+    wide = [_followed(log, group, people, labels, free, far=far) for group in found]
     claims = membership(log, wide)
     claimed = claims.sum(axis=0)
     if (free & (claimed > 1)).any():
@@ -183,19 +190,30 @@ def _crew(log: Traffic, group: Group, larger: Group, people: People, labels: dic
 
 
 def _followed(
-    log: Traffic, group: Group, people: People, labels: dict[str, Ints], free: NDArray[np.bool_]
+    log: Traffic,
+    group: Group,
+    people: People,
+    labels: dict[str, Ints],
+    free: NDArray[np.bool_],
+    *,
+    far: bool,
 ) -> Group:
     """Follow a campaign without a mark along its labels to who is free (n_accounts,) to join.
 
     An account with a request in one is weighed by everything that it sent. Once all have joined, a good part
     of what each sent must be in the labels of the campaign, since some customers' jobs run flat, at any rate.
-    Labels of a group that was judged by all that it sent may be anybody's: it is followed through them, but
-    only as far as those who join are of its members' rate and models.
+    Labels of a group that was judged by all that it sent may be anybody's, and so may those of two members
+    (far): it is followed through them, but only as far as those who join are of its members' rate and models.
     """
-    if not len(group.members) or mark_of(found_in(log, group, labels), labels, group.member_rows(log)):
+    work = group.member_rows(log)
+    if not len(work) or mark_of(found_in(log, group, labels), labels, work):
         return group
     wide, through = group, np.zeros(log.n_accounts, dtype=bool)
-    if group.whole:
+    if far:
+        for asked_about in (label for view, label in labels.items() if view != NETWORK):
+            users = accounts_in(log, asked_about, work[asked_about[work] >= 0])
+            through[log.account[np.append(users > 1, False)[asked_about]]] = True  # noise is the last
+    elif group.whole:
         for cluster in group.clusters:
             through[log.account[log.rows_in(*cluster)]] = True
     for _ in range(CHAIN):
@@ -207,7 +225,8 @@ def _followed(
         confidence = mixture(seen, sides, _reported(candidates, wide.members))
         larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
         known = len(wide.members)
-        if len(larger.members) == known or (group.whole and not _one(log, group, larger, people)):
+        anybody = far or group.whole
+        if len(larger.members) == known or (anybody and not _one(log, group, larger, people)):
             break
         wide = larger
     asked = _asked(log, wide, labels)

@@ -17,6 +17,7 @@ ROUNDS = 15
 SOBER = 0.6  # of the log-odds: of accounts said .96 so, .85 were right on tuning logs
 SHARE_OF_BYSTANDERS = 2.0
 COPIES = 1.5  # requests of somebody who tries another's template
+ASTRAY = 0.02  # of anybody's requests fall to another's template
 
 # From the probabilities of being the operator's, (m,), to the log-likelihoods (m,) of the queue by its
 # tightness, and of bystanders.
@@ -171,10 +172,11 @@ def by_share(work: Work) -> Against:
 
 
 def by_rate(work: Work, people: People, *, template: bool) -> Against:
-    """Tell by rates in one group: one for all, or any; of a template passers-by send a copy or two."""
+    """Tell by rates in one group: one for all, or any; of a template a copy or two, and what goes astray."""
     rate, shape = partial(_rate, work.inside, work.exposure), min(people.volume, 1.0)
     if template:
-        copies = Reading(work.inside, np.ones(len(work.inside)), least=1).log_likelihood(COPIES, shape)
+        expected = COPIES + ASTRAY * work.everything
+        copies = Reading(work.inside, expected, least=1).log_likelihood(1.0, shape)
         return lambda weight: (partial(rate, weight), copies)
     return lambda weight: (partial(rate, weight), rate(1 - weight, shape))
 

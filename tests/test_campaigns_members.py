@@ -18,10 +18,12 @@ ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
 
 
-def joined(log: Traffic, found: list[Group], labels: dict[str, np.ndarray]) -> list[Group]:
+def joined(
+    log: Traffic, found: list[Group], labels: dict[str, np.ndarray], *, far: bool = False
+) -> list[Group]:
     """Return campaigns with all who join; those who are of one already stay."""
     core = np.isin(np.arange(log.n_accounts), np.concatenate([group.members for group in found]))
-    return widened(log, found, people(log, labels["topics"], 0), labels, core)
+    return widened(log, found, people(log, labels["topics"], 0), labels, core, far=far)
 
 
 def log_of(seed: int, crowds: list[tuple[str, int, str, str, range]], run: dict[str, int]) -> Traffic:
@@ -55,6 +57,26 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     taken = np.isin(log.account, crew[6:20])  # another's, but for what the founders have of it
     larger = grown(log, founders, law, labels, taken)
     assert set(larger.members.tolist()) == set(crew.tolist()) - set(crew[12:20].tolist())
+
+
+def test_a_request_in_fifty_of_a_busy_account_is_no_work_with_the_template():
+    log = log_of(1, [CREW, ("busy0", 120, "brisk", "flat", range(0, 60))], {"hydra": 0, "busy0": 0})
+    busy, rng = numbers(log, "busy"), np.random.default_rng(0)
+    eight = np.where(np.isin(np.arange(log.n_accounts), busy), busy[0] + np.arange(log.n_accounts) % 8, -1)
+    names = log.accounts["account_id"].to_numpy()
+    whose = np.where(eight[log.account] >= 0, names[eight[log.account]], names[log.account])
+    astray = np.isin(log.account, busy) & (rng.random(len(whose)) > 1 / 50)
+    run = np.where(astray, -1, log.clusters["run"])
+    rows = log.rows.with_columns(account_id=pl.Series(whose), cluster_run=pl.Series(run).replace(-1, None))
+    sent = pl.len()
+    first, last = pl.col("timestamp").min().alias("first_seen"), pl.col("timestamp").max().alias("last_seen")
+    accounts = rows.group_by("account_id").agg(first, last, n_total=sent, n_sampled=sent).sort("account_id")
+    log = traffic(rows, accounts)
+    crew, topics = numbers(log, "hydra"), log.clusters["full"]
+    nobody = np.zeros(len(log.account), dtype=bool)
+    labels = {"run": log.clusters["run"], "topics": topics}
+    larger = grown(log, group_of(log, crew[:12]), people(log, topics, 0), labels, nobody)
+    assert larger.members.tolist() == crew.tolist()
 
 
 def test_a_campaign_with_a_template_does_not_take_in_what_else_its_accounts_write():
@@ -288,6 +310,19 @@ def test_a_campaign_without_a_mark_is_followed_along_its_labels_to_accounts_that
     wide, theirs = joined(log, [founders, other], {"topics": chain})
     assert sorted(np.concatenate([wide.members, theirs.members])) == crew.tolist()
     assert not np.isin(crew[9:12], wide.members).any()
+
+
+def test_only_a_campaign_that_is_followed_far_takes_in_who_asks_what_its_members_ask_now_and_then():
+    log = log_of(11, [CREW], {})
+    crew, rng = numbers(log, "hydra"), np.random.default_rng(0)
+    founders, later = (np.isin(log.account, some) for some in (crew[:12], crew[12:]))
+    share = np.where(founders, 0.15, np.where(later, 0.7, 0.01))
+    other = np.where(later, rng.integers(0, 60, len(share)), log.clusters["full"])
+    topics = np.where(rng.random(len(share)) < share, rng.integers(200, 203, len(share)), other)
+    labels, group = {"topics": topics}, group_of(log, crew[:12])
+    (near,), (far,) = (joined(log, [group], labels, far=far) for far in (False, True))
+    assert near.members.tolist() == crew[:12].tolist()
+    assert far.members.tolist() == crew.tolist()
 
 
 def test_those_of_whom_linking_saw_no_request_may_join_too():
