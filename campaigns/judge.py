@@ -132,10 +132,8 @@ def _reported(
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
     last = _settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
-    campaigns = list(last.values())
-    core = membership(log, campaigns).sum(axis=0) > 0
-    wide = widened(log, campaigns, law, labels, core, far=True)  # last, or what is left would have fewer
-    return _folded(log, _settled(log, dict(zip(last, wide, strict=True))), law, labels)
+    core = list(last.values())
+    return _widened(log, last, core, law, labels, far=True)  # last, or what is left would have fewer accounts
 
 
 def _crews(
@@ -183,11 +181,25 @@ def _campaigns(
     taken = np.zeros(len(log.account), dtype=bool)
     for campaign in [*found.values(), *alone, *known]:
         taken[campaign.member_rows(log)] = True
-    core = membership(log, [*found.values(), *known]).sum(axis=0) > 0
+    core = [*found.values(), *known]
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
     kept = _settled(log, larger)
     found = _folded(log, {i: kept[i] for i in kept if _holds(kept[i], larger[i])}, law, labels)
-    wide = widened(log, list(found.values()), law, labels, core)
+    return _widened(log, found, core, law, labels)
+
+
+def _widened(
+    log: Traffic,
+    found: dict[int, Group],
+    core: list[Group],
+    law: People,
+    labels: dict[str, Ints],
+    *,
+    far: bool = False,
+) -> dict[int, Group]:
+    """Let who is not of the core of one join campaigns, by the strongest group in each, and fold these."""
+    theirs = membership(log, core).sum(axis=0) > 0
+    wide = widened(log, list(found.values()), law, labels, theirs, far=far)
     return _folded(log, _settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
 

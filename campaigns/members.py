@@ -210,12 +210,11 @@ def _followed(
         return group
     wide, through = group, np.zeros(log.n_accounts, dtype=bool)
     if far:
-        for asked_about in (label for view, label in labels.items() if view != NETWORK):
-            users = accounts_in(log, asked_about, work[asked_about[work] >= 0])
-            through[log.account[np.append(users > 1, False)[asked_about]]] = True  # noise is the last
+        through[log.account[_anywhere({view: _of_two(log, labels[view], work) for view in labels})]] = True
     elif group.whole:
         for cluster in group.clusters:
             through[log.account[log.rows_in(*cluster)]] = True
+    anybody = far or group.whole
     for _ in range(CHAIN):
         near = free & (through | (_asked(log, wide, labels) > 0))
         near[wide.members] = True
@@ -225,7 +224,6 @@ def _followed(
         confidence = mixture(seen, sides, _reported(candidates, wide.members))
         larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
         known = len(wide.members)
-        anybody = far or group.whole
         if len(larger.members) == known or (anybody and not _one(log, group, larger, people)):
             break
         wide = larger
@@ -263,6 +261,12 @@ def _by_choices(
 def _asked(log: Traffic, group: Group, labels: dict[str, Ints]) -> Ints:
     """Return (n_accounts,) the requests of each account in labels that are the group's."""
     return np.bincount(log.account[_anywhere(found_in(log, group, labels))], minlength=log.n_accounts)
+
+
+def _of_two(log: Traffic, label: Ints, work: Ints) -> NDArray[np.bool_]:
+    """Return the rows (n,) in labels (n,) of which two accounts have a row among some (r,)."""
+    shared: NDArray[np.bool_] = accounts_in(log, label, work[label[work] >= 0]) > 1
+    return np.append(shared, False)[label]  # noise is the last
 
 
 def _joined(log: Traffic, group: Group, accounts: Ints, confidence: Floats) -> Group:

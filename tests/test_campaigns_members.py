@@ -12,7 +12,7 @@ from campaigns.members import alike, grown, parts, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
-from tests.traffic_planted import group_of, numbers, plant
+from tests.traffic_planted import accounts_of, group_of, numbers, plant
 
 ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
@@ -62,16 +62,12 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
 def test_a_request_in_fifty_of_a_busy_account_is_no_work_with_the_template():
     log = log_of(1, [CREW, ("busy0", 120, "brisk", "flat", range(0, 60))], {"hydra": 0, "busy0": 0})
     busy, rng = numbers(log, "busy"), np.random.default_rng(0)
-    eight = np.where(np.isin(np.arange(log.n_accounts), busy), busy[0] + np.arange(log.n_accounts) % 8, -1)
-    names = log.accounts["account_id"].to_numpy()
-    whose = np.where(eight[log.account] >= 0, names[eight[log.account]], names[log.account])
-    astray = np.isin(log.account, busy) & (rng.random(len(whose)) > 1 / 50)
-    run = np.where(astray, -1, log.clusters["run"])
-    rows = log.rows.with_columns(account_id=pl.Series(whose), cluster_run=pl.Series(run).replace(-1, None))
-    sent = pl.len()
-    first, last = pl.col("timestamp").min().alias("first_seen"), pl.col("timestamp").max().alias("last_seen")
-    accounts = rows.group_by("account_id").agg(first, last, n_total=sent, n_sampled=sent).sort("account_id")
-    log = traffic(rows, accounts)
+    theirs = np.isin(log.account, busy)
+    eight = np.where(theirs, busy[log.account % 8], log.account)  # of 120
+    other = theirs & (rng.random(len(eight)) > 1 / 50)
+    run = pl.Series(np.where(other, -1, log.clusters["run"])).replace(-1, None)
+    rows = log.rows.with_columns(account_id=log.accounts["account_id"].gather(eight), cluster_run=run)
+    log = traffic(rows, accounts_of(rows))
     crew, topics = numbers(log, "hydra"), log.clusters["full"]
     nobody = np.zeros(len(log.account), dtype=bool)
     labels = {"run": log.clusters["run"], "topics": topics}

@@ -62,13 +62,18 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
             "cluster_full": np.concatenate(topic).astype(np.int32) + first_topic,
         }
     )
+    return rows, accounts_of(rows)
+
+
+def accounts_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the accounts of rows that are all there are."""
     accounts = rows.group_by("account_id").agg(
         n_total=pl.len(),
         n_sampled=pl.len(),
         first_seen=pl.col("timestamp").min(),
         last_seen=pl.col("timestamp").max(),
     )
-    return rows, accounts.sort("account_id")
+    return accounts.sort("account_id")
 
 
 def numbers(log: Traffic, name: str) -> np.ndarray:
