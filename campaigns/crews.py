@@ -1,6 +1,7 @@
 """One operator or two: whether accounts send at one rate and to the same models, whatever they ask."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -17,8 +18,12 @@ from campaigns.volumes import volumes
 OTHER_OPERATOR = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
 KINDS = 6  # of accounts, by what they ask, that are put together to crews
 PLAINLY = OTHER_OPERATOR - np.log(2 ** (KINDS - 1) - 1)  # the same over all ways to make two of the kinds
+FOLDS = 5  # in which accounts are guessed from the others
+FAMILIAR = 0.1  # of a topic that no other account of a kind has asked about: few of many topics are anybody's
 OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own in
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
+
+Kinds = frozenset[int]  # of accounts, put together
 
 
 class Fit(NamedTuple):
@@ -54,52 +59,104 @@ def crews(
 
     Two harvests of the same topics are found in one piece, or one with a template beside one without.
     Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
-    one rate, and ask models in one way, are of one crew, others of another operator's. Where the campaign has
-    a mark, accounts are put together by their commonest label of it: who works with one template is of one
-    crew at any rate. labels as for `grown`; linking: rates and models are read in the linking half alone;
-    least: the log-likelihood ratio to two operators below which kinds of accounts are two crews.
+    one rate, and ask models in one way, are of one crew, others of another operator's. Where each asks about
+    a few things of many, they are first put together by their models, and told apart by what they ask. Where
+    the campaign has a mark, accounts are put together by their commonest label of it: who works with one
+    template is of one crew at any rate. labels as for `grown`; linking: rates and models are read in the
+    linking half alone; least: the log-likelihood ratio to two operators below which kinds of accounts are
+    two crews.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < 2 * KINDS:
         return [group]
-    found = found_in(log, group, labels)
+    found, topics = found_in(log, group, labels), labels[TOPICS]
     mark = mark_of(found, labels, work)
-    kind = (
-        _by_label(log, members, work[found[mark][work]], labels[mark])
-        if mark
-        else _by_topics(log, members, work, labels[TOPICS])
-    )
-
-    @cache
-    def fit(kinds: frozenset[int]) -> Fit:
-        accounts = members[np.isin(kind, list(kinds))]
-        return _fit(log, accounts, people, by_chance=True, linking=linking)
-
-    def ratio(pair: tuple[frozenset[int], frozenset[int]]) -> float:
-        one, other = pair
-        return _ratio(fit(one | other), fit(one), fit(other))
-
-    apart = [frozenset({int(i)}) for i in np.unique(kind)]
-    while len(apart) > 1:
-        best = max(combinations(apart, 2), key=ratio)
-        if ratio(best) < least:
-            break
-        apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
-    crew = [group.without(members[~np.isin(kind, list(kinds))]) for kinds in apart]
+    rate = partial(_by_rate, log, people, linking=linking, least=least)
+    if mark:
+        apart = rate(members, _by_label(log, members, work[found[mark][work]], labels[mark]))
+    else:
+        parts = [members]
+        if len(people.models) > 1:
+            parts = _by_models(log, members, _sent(log, members, linking=linking), work, topics)
+        apart = [crew for part in parts for crew in rate(part, _kinds(_shares(log, part, work, topics)))]
+    crew = [group.without(np.setdiff1d(members, part)) for part in apart]
     return sorted(crew, key=lambda part: -len(part.members))
 
 
-def _by_topics(log: Traffic, members: Ints, work: Ints, topics: Ints) -> Ints:
-    """Return (m,) the kind of each account by its shares of topics: k-means on their roots (Hellinger)."""
+def _by_rate(
+    log: Traffic, people: People, accounts: Ints, kind: Ints, *, linking: bool, least: float
+) -> list[Ints]:
+    """Return the crews that some accounts (m,) are of, put together by kinds (m,) of what they ask."""
+
+    @cache
+    def fit(kinds: Kinds) -> Fit:
+        return _fit(log, accounts[np.isin(kind, list(kinds))], people, by_chance=True, linking=linking)
+
+    def ratio(one: Kinds, other: Kinds) -> float:
+        return _ratio(fit(one | other), fit(one), fit(other))
+
+    return _joined(accounts, kind, ratio, least)
+
+
+def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Ints) -> list[Ints]:
+    """Return the crews that some accounts (m,) are of, put together by the models that they ask in some rows.
+
+    That says nothing of what they ask about: where the topics of an account's work tell which kind it is of,
+    cross-validated, the kinds are different crews. In one crew each may have a model of its own, for
+    whatever it asks.
+    """
+    from sklearn.metrics import confusion_matrix, mutual_info_score
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.naive_bayes import MultinomialNB
+
+    model = log.codes("model")
+    kind = _kinds(_shares(log, accounts, rows[model[rows] >= 0], model))
+    asked = _shares(log, accounts, work, topics)
+    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    guessed = cross_val_predict(MultinomialNB(alpha=FAMILIAR, fit_prior=False), asked, kind, cv=folds)
+    counts = confusion_matrix(kind, guessed, labels=np.arange(KINDS))
+
+    def ratio(one: Kinds, other: Kinds) -> float:
+        pair = [list(one), list(other)]
+        right = np.array([[counts[np.ix_(theirs, said)].sum() for said in pair] for theirs in pair])
+        if right[0, 0] * right[1, 1] <= right[0, 1] * right[1, 0]:
+            return 0.0
+        n = right.sum()  # the guesses are one parameter, worth half a log (Schwarz 1978)
+        return float(np.log(n) / 2 - n * mutual_info_score(None, None, contingency=right))
+
+    return _joined(accounts, kind, ratio, PLAINLY)
+
+
+def _joined(accounts: Ints, kind: Ints, ratio: Callable[[Kinds, Kinds], float], least: float) -> list[Ints]:
+    """Join kinds (m,) of accounts (m,), the most alike first, until the ratio of any two is below `least`."""
+    apart = [frozenset({int(i)}) for i in np.unique(kind)]
+    while len(apart) > 1:
+        best = max(combinations(apart, 2), key=lambda pair: ratio(*pair))
+        if ratio(*best) < least:
+            break
+        apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
+    return [accounts[np.isin(kind, list(kinds))] for kinds in apart]
+
+
+def _shares(log: Traffic, accounts: Ints, rows: Ints, label: Ints) -> sparse.csr_array:
+    """Return (m, k) the roots of accounts' shares of the labels (n,) in some rows (Hellinger)."""
+    place = log.places(accounts)[log.account[rows]]
+    theirs = rows[place >= 0]
+    used, number = np.unique(label[theirs], return_inverse=True)
+    place = place[place >= 0]
+    at = place.astype(np.int32), number.astype(np.int32)  # as scikit-learn wants them
+    counts = sparse.csr_array((np.ones(len(place)), at), shape=(len(accounts), len(used)))
+    return counts.multiply(1 / np.maximum(counts.sum(axis=1), 1)[:, None]).tocsr().sqrt()
+
+
+def _kinds(shares: sparse.csr_array) -> Ints:
+    """Return (m,) the kind of each account by its shares (m, k): k-means."""
     from sklearn.cluster import KMeans
 
-    used, topic = np.unique(topics[work], return_inverse=True)
-    place = log.places(members)[log.account[work]]
-    at = place.astype(np.int32), topic.astype(np.int32)  # as scikit-learn wants them
-    counts = sparse.csr_array((np.ones(len(work)), at), shape=(len(members), len(used)))
-    shares = counts.multiply(1 / counts.sum(axis=1)[:, None]).tocsr().sqrt()
-    kind = KMeans(min(KINDS, len(used)), n_init=4, random_state=0).fit_predict(shares)
-    return kind.astype(np.int64)
+    n = min(KINDS, *shares.shape)
+    if n < 2:
+        return np.zeros(shares.shape[0], dtype=np.int64)
+    return KMeans(n, n_init=4, random_state=0).fit_predict(shares).astype(np.int64)
 
 
 def _by_label(log: Traffic, members: Ints, work: Ints, label: Ints) -> Ints:
@@ -121,13 +178,17 @@ def _fit(
     by_chance: rows fall to accounts by chance and are not dealt out in turn, where one kind of accounts may
     be a row ahead of another.
     """
-    rows = log.rows_of(accounts)
-    if linking:
-        rows = rows[~log.held_out[rows]]
+    rows = _sent(log, accounts, linking=linking)
     ones = np.ones(len(accounts))
     group = Group(clusters=(), rows=rows, candidates=accounts, confidence=ones, least=int(not linking))
     sent = volumes(log, group, people)
     return Fit(sent.one_rate_by_chance if by_chance else sent.one_rate, _models(log, rows, accounts, people))
+
+
+def _sent(log: Traffic, accounts: Ints, *, linking: bool) -> Ints:
+    """Return the rows that some accounts sent, all or those of the linking half."""
+    rows = log.rows_of(accounts)
+    return rows[~log.held_out[rows]] if linking else rows
 
 
 def _models(log: Traffic, rows: Ints, accounts: Ints, people: People) -> float:

@@ -139,7 +139,7 @@ def models(log: Traffic, *turning: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     own = rng.integers(0, 3, log.n_accounts)[log.account]
     mostly = np.where(rng.random(len(own)) < 0.1, rng.integers(0, 3, len(own)), own)
-    together = np.isin(log.account, np.concatenate([numbers(log, name) for name in turning]))
+    together = np.isin(log.account, [account for name in turning for account in numbers(log, name)])
     return np.where(together, np.where(log.hour < 84, 0, 3), mostly)
 
 
@@ -153,6 +153,21 @@ def test_crews_that_ask_models_in_other_ways_are_two_whatever_they_ask_of_them(t
     assert [len(crew.members) for crew in found] == sizes
     halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
     assert len(fold(log, halves, law, topics)[0]) == len(sizes)
+
+
+@pytest.mark.parametrize("turning", [["hydra"], ["hydra", "other"], []])
+def test_harvests_of_a_few_topics_an_account_are_two_where_what_they_ask_tells_how_they_ask_models(turning):
+    crowds = [("hydra", range(100, 140)), ("other", range(130, 170))]
+    log = log_of(3, [(name, 40, "even", "people", topics) for name, topics in crowds], {})
+    log = asking(log, models(log, *turning))
+    theirs = [numbers(log, name) for name, _ in crowds]
+    both = group_of(log, np.union1d(*theirs))
+    found = crews(log, both, people(log, log.clusters["full"], 0), {"topics": log.clusters["full"]})
+    if turning == ["hydra"]:
+        assert len(found) == 2
+        assert all(max(np.isin(crew.members, part).mean() for part in theirs) > 0.95 for crew in found)
+    else:
+        assert [len(crew.members) for crew in found] == [80]
 
 
 def test_whom_two_campaigns_would_have_joins_the_one_that_it_does_as():
@@ -340,6 +355,14 @@ def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     founders = group_of(slow, crew[:6])
     (wide,) = joined(slow, [founders], {"topics": chain[fewer]})
     assert set(wide.members.tolist()) == set(crew[:6].tolist())
+
+
+def test_a_few_bystanders_of_another_rate_keep_nobody_out():
+    log = log_of(1, [CREW, ("other", 6, "brisk", "flat", range(100, 110))], {})
+    crew, other = numbers(log, "hydra"), numbers(log, "other")
+    (wide,) = joined(log, [group_of(log, crew[:12])], {"topics": log.clusters["full"]})
+    assert np.isin(crew, wide.members).all()
+    assert np.isin(other, wide.members).sum() <= 2
 
 
 def test_groups_that_are_looked_at_together_are_told_apart_as_each_by_itself():
