@@ -1,7 +1,7 @@
 """One operator or two: whether accounts send at one rate and to the same models, whatever they ask."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -60,7 +60,7 @@ def crews(
     Two harvests of the same topics are found in one piece, or one with a template beside one without.
     Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
     one rate, and ask models in one way, are of one crew, others of another operator's. Where each asks about
-    a few things of many, they are first put together by their models, and told apart by what they ask. Where
+    a few things of many, crews of one rate show by their models, and are told apart by what they ask. Where
     the campaign has a mark, accounts are put together by their commonest label of it: who works with one
     template is of one crew at any rate. labels as for `grown`; linking: rates and models are read in the
     linking half alone; least: the log-likelihood ratio to two operators below which kinds of accounts are
@@ -71,14 +71,15 @@ def crews(
         return [group]
     found, topics = found_in(log, group, labels), labels[TOPICS]
     mark = mark_of(found, labels, work)
-    rate = partial(_by_rate, log, people, linking=linking, least=least)
-    if mark:
-        apart = rate(members, _by_label(log, members, work[found[mark][work]], labels[mark]))
-    else:
-        parts = [members]
-        if len(people.models) > 1:
-            parts = _by_models(log, members, _sent(log, members, linking=linking), work, topics)
-        apart = [crew for part in parts for crew in rate(part, _kinds(_shares(log, part, work, topics)))]
+    kind = (
+        _by_label(log, members, work[found[mark][work]], labels[mark])
+        if mark
+        else _kinds(_shares(log, members, work, topics))
+    )
+    apart = _by_rate(log, people, members, kind, linking=linking, least=least)
+    if not mark and len(people.models) > 1:
+        sent = _sent(log, members, linking=linking)
+        apart = [crew for part in apart for crew in _by_models(log, part, sent, work, topics)]
     crew = [group.without(np.setdiff1d(members, part)) for part in apart]
     return sorted(crew, key=lambda part: -len(part.members))
 
@@ -109,6 +110,8 @@ def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Int
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.naive_bayes import MultinomialNB
 
+    if len(accounts) < 2 * KINDS:
+        return [accounts]
     model = log.codes("model")
     kind = _kinds(_shares(log, accounts, rows[model[rows] >= 0], model))
     asked = _shares(log, accounts, work, topics)

@@ -32,7 +32,6 @@ QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE, QUEUE_CHOICES = 128.0, 20.0, 8.0, 16.0
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 LISTED = 0.15  # a passer-by less likely to take part than this is not listed
 CHAIN = 8  # labels that a campaign without a mark is followed through
-ODD = 0.2  # of those who join may send at a rate that is not the members' and not keep the others out
 AT_ONCE = 256  # groups
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
 
@@ -179,7 +178,7 @@ def widened(
         wide = [group.without(accounts[free[accounts] & (home != i)]) for i, group in enumerate(wide)]
     wide = [_crew(log, group, larger, people, labels) for group, larger in zip(found, wide, strict=True)]
     both = zip(found, wide, strict=True)
-    return [_of_one(log, group, larger, people) for group, larger in both]
+    return [larger if _one(log, group, larger, people) else group for group, larger in both]
 
 
 def _crew(log: Traffic, group: Group, larger: Group, people: People, labels: dict[str, Ints]) -> Group:
@@ -224,28 +223,13 @@ def _followed(
         sides = _by_all(log, seen, people, labels)
         confidence = mixture(seen, sides, _reported(candidates, wide.members))
         larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
-        if anybody:
-            larger = _of_one(log, group, larger, people)
-        if len(larger.members) <= len(wide.members):
+        known = len(wide.members)
+        if len(larger.members) == known or (anybody and not _one(log, group, larger, people)):
             break
         wide = larger
     asked = _asked(log, wide, labels)
     passing_by = (asked < OURS * log.sent)[wide.candidates] & ~np.isin(wide.candidates, group.candidates)
     return wide.without(wide.candidates[passing_by])
-
-
-def _of_one(log: Traffic, group: Group, larger: Group, people: People) -> Group:
-    """Return what a group has become where one operator fits it, at most less a few newcomers, or the group.
-
-    Some who join are bystanders: those few whose rate is least the members' do not keep the others out.
-    """
-    if _one(log, group, larger, people):
-        return larger
-    new = np.setdiff1d(larger.members, group.members)
-    usual = log.sent[group.members].sum() / log.exposure[group.members].sum()
-    off = np.abs(np.log(log.sent[new] / log.exposure[new] / usual))
-    rest = larger.without(new[np.argsort(-off, kind="stable")[: int(ODD * len(new))]])
-    return rest if _one(log, group, rest, people) else group
 
 
 def _one(log: Traffic, group: Group, larger: Group, people: People) -> bool:

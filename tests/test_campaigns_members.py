@@ -157,7 +157,7 @@ def test_crews_that_ask_models_in_other_ways_are_two_whatever_they_ask_of_them(t
 
 @pytest.mark.parametrize("turning", [["hydra"], ["hydra", "other"], []])
 def test_harvests_of_a_few_topics_an_account_are_two_where_what_they_ask_tells_how_they_ask_models(turning):
-    crowds = [("hydra", range(100, 140)), ("other", range(130, 170))]
+    crowds = [("hydra", range(100, 140)), ("other", range(125, 165))]
     log = log_of(3, [(name, 40, "even", "people", topics) for name, topics in crowds], {})
     log = asking(log, models(log, *turning))
     theirs = [numbers(log, name) for name, _ in crowds]
@@ -355,14 +355,6 @@ def test_those_who_are_of_another_rate_as_a_whole_do_not_join():
     founders = group_of(slow, crew[:6])
     (wide,) = joined(slow, [founders], {"topics": chain[fewer]})
     assert set(wide.members.tolist()) == set(crew[:6].tolist())
-
-
-def test_a_few_bystanders_of_another_rate_keep_nobody_out():
-    log = log_of(1, [CREW, ("other", 6, "brisk", "flat", range(100, 110))], {})
-    crew, other = numbers(log, "hydra"), numbers(log, "other")
-    (wide,) = joined(log, [group_of(log, crew[:12])], {"topics": log.clusters["full"]})
-    assert np.isin(crew, wide.members).all()
-    assert np.isin(other, wide.members).sum() <= 2
 
 
 def test_groups_that_are_looked_at_together_are_told_apart_as_each_by_itself():
