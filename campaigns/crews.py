@@ -71,11 +71,9 @@ def crews(
         return [group]
     found, topics = found_in(log, group, labels), labels[TOPICS]
     mark = mark_of(found, labels, work)
-    kind = (
-        _by_label(log, members, work[found[mark][work]], labels[mark])
-        if mark
-        else _kinds(_shares(log, members, work, topics))
-    )
+    rows, label = (work[found[mark][work]], labels[mark]) if mark else (work, topics)
+    shares = _shares(log, members, rows, label)
+    kind = _commonest(shares) if mark else _kinds(shares)
     apart = _by_rate(log, people, members, kind, linking=linking, least=least)
     if not mark and len(people.models) > 1:
         sent = _sent(log, members, linking=linking)
@@ -162,13 +160,11 @@ def _kinds(shares: sparse.csr_array) -> Ints:
     return KMeans(n, n_init=4, random_state=0).fit_predict(shares).astype(np.int64)
 
 
-def _by_label(log: Traffic, members: Ints, work: Ints, label: Ints) -> Ints:
+def _commonest(shares: sparse.csr_array) -> Ints:
     """Return (m,) the kind of each account by its commonest label; the rarer kinds are as the commonest."""
-    used, number = np.unique(label[work], return_inverse=True)
-    counts = np.zeros((len(members), len(used)))
-    np.add.at(counts, (log.places(members)[log.account[work]], number), 1)
-    kind = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
-    most = np.bincount(kind[kind >= 0], minlength=len(used))
+    theirs = shares.toarray()
+    kind = np.where(theirs.any(axis=1), theirs.argmax(axis=1), -1)
+    most = np.bincount(kind[kind >= 0], minlength=theirs.shape[1])
     common = np.argsort(-most, kind="stable")[:KINDS]
     return np.where(np.isin(kind, common), kind, common[0])
 
