@@ -159,7 +159,7 @@ def log_ratio(view: Aspect, people: float, others: Floats | None = None) -> floa
     queue = dirichlet_multinomial(view.data, view.crowd, OPERATOR)
     bystander = dirichlet_multinomial(view.data, view.log_wide, [LOOSE])
     queue_says = np.concatenate([with_bystanders(queue, bystander, share) for share in BYSTANDERS])
-    bounded = [c for c in PEOPLE if c <= people] or PEOPLE[:1]
+    bounded = [c for c in PEOPLE if c <= people]
     people_say = []
     for base in (view.crowd, view.log_wide):
         plain = dirichlet_multinomial(view.data, base, bounded)

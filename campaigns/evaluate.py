@@ -75,13 +75,14 @@ def evaluate(campaigns: pl.DataFrame, campaign_accounts: pl.DataFrame, truth: pl
     if missing := {"account_id", "kind"} - set(truth.columns):
         raise ValueError(f"the truth lacks the columns {sorted(missing)}")
     truth = truth.select(pl.col("account_id", "kind").cast(pl.String)).unique("account_id", keep="first")
+    truth = truth.with_columns(pl.col("kind").fill_null("organic"))
     reported = campaigns.filter(pl.col("reported")).select(pl.col("campaign_id").cast(pl.String))
     listed = campaign_accounts.select(
         pl.col("campaign_id", "account_id").cast(pl.String), pl.col("confidence").cast(pl.Float64)
     ).join(reported, on="campaign_id", how="semi")
     members = listed.filter(pl.col("confidence") >= MEMBER).join(truth, on="account_id", how="left")
     members = members.with_columns(pl.col("kind").fill_null("organic"))
-    overlap = _overlap(reported, members)
+    overlap = _overlap(members)
     sizes = dict(truth.group_by("kind").len().sort("kind").iter_rows())
     scores = tuple(_campaign(kind, sizes[kind], overlap) for kind in sizes if kind.startswith("campaign:"))
     flagged = members.unique("account_id", keep="first")
@@ -108,9 +109,9 @@ def evaluate(campaigns: pl.DataFrame, campaign_accounts: pl.DataFrame, truth: pl
     )
 
 
-def _overlap(reported: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+def _overlap(members: pl.DataFrame) -> pl.DataFrame:
     """Count members of each report by kind: campaign_id, kind, n, and their share of the report."""
-    counted = members.group_by("campaign_id", "kind").agg(n=pl.len()).join(reported, on="campaign_id")
+    counted = members.group_by("campaign_id", "kind").agg(n=pl.len())
     return counted.with_columns(share=pl.col("n") / pl.col("n").sum().over("campaign_id")).sort(
         "n", "share", "campaign_id", descending=[True, True, False]
     )

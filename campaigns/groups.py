@@ -70,16 +70,7 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
     of a row or two an account cannot be told from chance against one another, but against the group that
     their fellows have formed they can: groups are linked again, as clusters were, until nothing joins.
     """
-    names: list[tuple[str, int]] = []
-    entries = []
-    for view, labels in log.clusters.items():
-        in_cluster = np.flatnonzero((labels >= 0) & ~log.held_out)
-        entries.append((in_cluster, labels[in_cluster] + len(names)))
-        names += [(view, label) for label in range(int(labels.max(initial=-1)) + 1)]
-    if not names:
-        return []
-    row = np.concatenate([part[0] for part in entries])
-    cluster = np.concatenate([part[1] for part in entries])
+    names, row, cluster = _clustered(log)
     group = np.arange(len(names))
     for _ in range(ROUNDS):
         pairs = np.unique(group[cluster] * len(log.account) + row)  # a row in two views counts once
@@ -101,6 +92,17 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
     return [group for group in groups + alone if len(group.candidates) >= settings.min_accounts]
 
 
+def _clustered(log: Traffic) -> tuple[list[tuple[str, int]], Ints, Ints]:
+    """Return the clusters of all views, and each linking-half row in one (r,) with the cluster's place."""
+    names: list[tuple[str, int]] = []
+    row, cluster = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for view, labels in log.clusters.items():
+        row.append(np.flatnonzero((labels >= 0) & ~log.held_out))
+        cluster.append(labels[row[-1]] + len(names))
+        names += [(view, label) for label in range(int(labels.max(initial=-1)) + 1)]
+    return names, np.concatenate(row), np.concatenate(cluster)
+
+
 def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
     """Return the templates whose accounts are less than half of the group that they were linked into.
 
@@ -108,7 +110,7 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
     """
     labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
     seen = np.flatnonzero(~log.held_out[: len(labels)] & (labels >= 0))
-    rows = np.bincount(labels[seen], minlength=1)
+    rows = np.bincount(labels[seen], minlength=int(labels.max(initial=0)) + 1)
     accounts = accounts_in(log, labels, seen)
     return [
         (view, label)
@@ -161,7 +163,9 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
 
 def network_groups(log: Traffic, network: Ints) -> list[Group]:
     """Return the groups of everyone with a linking-half row in one network; network (n,) by row, or -1."""
-    return [_group(log, (), np.flatnonzero(network == number)) for number in np.unique(network[network >= 0])]
+    rows = np.argsort(network, kind="stable")[(network < 0).sum() :]
+    starts = np.flatnonzero(np.diff(network[rows])) + 1
+    return [_group(log, (), theirs) for theirs in np.split(rows, starts)] if len(rows) else []
 
 
 def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
@@ -170,15 +174,9 @@ def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
     One template can lie in several clusters, and an account's requests then in all of them: only together do
     they show how much each account sent.
     """
-    seen = np.flatnonzero(~log.held_out)
-    names: list[tuple[str, int]] = []
-    entries = []
-    for view, labels in log.clusters.items():
-        of_row = labels[seen]
-        entries.append((log.account[seen][of_row >= 0], of_row[of_row >= 0] + len(names)))
-        names += [(view, label) for label in range(int(labels.max(initial=-1)) + 1)]
-    account, column = (np.concatenate(part) for part in zip(*entries, strict=True))
-    counts = sparse.csr_array((np.ones(len(account)), (account, column)), shape=(log.n_accounts, len(names)))
+    names, row, cluster = _clustered(log)
+    entries = np.ones(len(row)), (log.account[row], cluster)
+    counts = sparse.csr_array(entries, shape=(log.n_accounts, len(names)))
     size = np.maximum(counts.sum(axis=0), 1)
     found = []
     for group in groups:
@@ -192,13 +190,11 @@ def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
 def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints, least: int = 1) -> Group:
     """Return the group of everyone with so many linking-half rows among these, which may be named twice."""
     rows = np.unique(rows)
-    linking = np.bincount(log.account[rows[~log.held_out[rows]]], minlength=log.n_accounts)
-    candidates = np.flatnonzero(linking >= least)
-    among = np.zeros(log.n_accounts, dtype=bool)
-    among[candidates] = True
+    accounts, linking = np.unique(log.account[rows[~log.held_out[rows]]], return_counts=True)
+    candidates = accounts[linking >= least]
     return Group(
         clusters=clusters,
-        rows=rows[among[log.account[rows]]],
+        rows=rows[np.isin(log.account[rows], candidates)],
         candidates=candidates,
         confidence=np.ones(len(candidates)),
         least=least,

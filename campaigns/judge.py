@@ -84,12 +84,13 @@ def judge(
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=settings.ignore)
     first = _reported(log, seen, groups, labels, settings)
     others = [i for i in seen.order if i not in first]
+    aside = []
     for i, campaign in list(first.items()):
         whole = replace(campaign, rows=log.rows_of(campaign.members))
         if not any(map(seen.promising, (campaign, whole))):  # of a harvest not all families have a label
             seen.set_aside(i, first.pop(i))
-            others.insert(0, i)  # and stands for its parts
-    listed = [*first, *_others(log, seen.groups, others, first)]
+            aside.append(i)  # and stands for its parts
+    listed = [*first, *_others(log, seen.groups, aside + others, first)]
     logger.info("%d groups judged, %d reported, %d listed", len(seen.groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)
@@ -131,7 +132,7 @@ def _reported(
         found, alone = _crews(log, seen.groups, still, law, labels)
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
-    last = _settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
+    last = settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
     core = list(last.values())
     return _widened(log, last, core, law, labels, far=True)  # last, or what is left would have fewer accounts
 
@@ -183,9 +184,7 @@ def _campaigns(
         taken[campaign.member_rows(log)] = True
     core = [*found.values(), *known]
     larger = {i: grown(log, campaign, law, labels, taken) for i, campaign in found.items()}
-    kept = _settled(log, larger)
-    found = _folded(log, {i: kept[i] for i in kept if _holds(kept[i], larger[i])}, law, labels)
-    return _widened(log, found, core, law, labels)
+    return _widened(log, _folded(log, settled(log, larger), law, labels), core, law, labels)
 
 
 def _widened(
@@ -200,23 +199,14 @@ def _widened(
     """Let who is not of the core of one join campaigns, by the strongest group in each, and fold these."""
     theirs = membership(log, core).sum(axis=0) > 0
     wide = widened(log, list(found.values()), law, labels, theirs, far=far)
-    return _folded(log, _settled(log, dict(zip(found, wide, strict=True))), law, labels)
+    return _folded(log, settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
 
 def _folded(log: Traffic, found: dict[int, Group], law: People, labels: dict[str, Ints]) -> dict[int, Group]:
     """Fold campaigns, by the strongest group in each, and leave each account to one."""
     campaigns, home = fold(log, list(found.values()), law, labels[TOPICS])
     strongest = [list(found)[home.index(c)] for c in range(len(campaigns))]
-    return _settled(log, dict(zip(strongest, campaigns, strict=True)))
-
-
-def _settled(log: Traffic, found: dict[int, Group]) -> dict[int, Group]:
-    return dict(zip(found, settled(log, list(found.values())), strict=True))
-
-
-def _holds(left: Group, larger: Group) -> bool:
-    """Return whether a campaign keeps half of its members once others have theirs; else it was another's."""
-    return 2 * len(left.members) >= max(len(larger.members), 1)
+    return settled(log, dict(zip(strongest, campaigns, strict=True)))
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:

@@ -49,10 +49,11 @@ def shared_accounts(
 
 
 def components(left: Ints, right: Ints, n: int) -> Ints:
-    """Return (n,) the number of the connected component of each of n, that pairs (e,) join."""
+    """Return (n,) the connected component of each of n that pairs (e,) join: its first member's number."""
     graph = sparse.coo_array((np.ones(len(left)), (left, right)), shape=(n, n))
     _, component = connected_components(graph, directed=False)
-    return component.astype(np.int64)
+    first = np.unique(component, return_index=True)[1]
+    return first[component].astype(np.int64)
 
 
 def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> Overlaps:
@@ -75,7 +76,7 @@ def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> O
 
 
 def link(account: Ints, cluster: Ints, activity: Ints, n_clusters: int, settings: LinkSettings) -> Ints:
-    """Return (n_clusters,) the group of each cluster, numbered by first cluster; -1 for too few accounts.
+    """Return (n_clusters,) the group of each cluster, its first cluster's number; -1 for too few accounts.
 
     Validated projection (Tumminello et al. 2011) with a Poisson tail in place of the hypergeometric, since
     accounts differ in activity; then connected components. The least share keeps two operators apart that

@@ -140,35 +140,31 @@ def _own_template(log: Traffic, group: Group, other: Group) -> bool:
     return False
 
 
-def settled(log: Traffic, campaigns: list[Group]) -> list[Group]:
+def settled(log: Traffic, found: dict[int, Group]) -> dict[int, Group]:
     """Leave each account to the campaign that its requests are of, where two campaigns claim the same ones.
 
-    An account that works for two operators sends different requests for each, and stays with both.
+    An account that works for two operators sends different requests for each, and stays with both. A
+    campaign that loses more than half of its accounts was another's, and is left out.
     """
-    rows = [campaign.member_rows(log) for campaign in campaigns]
-    counts = np.array([np.bincount(log.account[part], minlength=log.n_accounts) for part in rows])
-    return [
-        campaign.without(
-            np.concatenate(
-                [
-                    np.empty(0, dtype=np.int64),
-                    *(
-                        _claimed(log, rows[i], rows[j], counts[i], counts[j], earlier=j < i)
-                        for j in range(len(campaigns))
-                        if j != i
-                    ),
-                ]
-            ),
-        )
-        for i, campaign in enumerate(campaigns)
-    ]
+    rows = {i: campaign.member_rows(log) for i, campaign in found.items()}
+    counts = {i: np.bincount(log.account[part], minlength=log.n_accounts) for i, part in rows.items()}
+    left = {}
+    for place, (i, group) in enumerate(found.items()):
+        kept = group
+        for other, j in enumerate(found):
+            if j != i:
+                earlier = other < place
+                kept = kept.without(_claimed(log, rows[i], rows[j], counts[i], counts[j], earlier=earlier))
+        if 2 * len(kept.members) >= len(group.members) > 0:
+            left[i] = kept
+    return left
 
 
 def _claimed(log: Traffic, mine: Ints, other: Ints, counts: Ints, others: Ints, *, earlier: bool) -> Ints:
     """Return the accounts most of whose rows here are the other's, who has more of them."""
     both = np.bincount(log.account[np.intersect1d(mine, other)], minlength=log.n_accounts)
     more = others >= counts if earlier else others > counts
-    return np.flatnonzero((2 * both > counts) & (both > 0) & more)
+    return np.flatnonzero((2 * both > counts) & more)
 
 
 def _union(campaign: Group, group: Group) -> Group:

@@ -76,11 +76,11 @@ def _rows(log: Traffic, case: Case) -> np.ndarray:
 
 
 def _distinct(rows: pl.DataFrame, column: str) -> int | None:
-    return rows[column].drop_nulls().n_unique() if column in rows.columns else None
+    return rows[column].drop_nulls().n_unique() or None if column in rows.columns else None
 
 
 def _sum(rows: pl.DataFrame, column: str) -> int | None:
-    if column not in rows.columns:
+    if column not in rows.columns or rows[column].is_null().all():
         return None
     return round(float((rows[column].fill_null(0) * rows["weight"]).sum()))
 

@@ -52,8 +52,7 @@ class Traffic:
     @cached_property
     def organisation(self) -> Ints:
         """The number of each account's organisation, (m,) int64, -1 where the log does not name it."""
-        number = self.accounts["org_id"].rank("dense").cast(pl.Int64)
-        return number.fill_null(-1).to_numpy()
+        return _numbered(self.accounts["org_id"])
 
     @cached_property
     def minute(self) -> Floats:
@@ -63,8 +62,9 @@ class Traffic:
 
     @cached_property
     def rounded(self) -> bool:
-        """Whether most rows are in one and the same half minute of the hour: the log's times are cut off."""
-        return bool(2 * np.bincount((2 * self.minute).astype(int)).max(initial=0) > len(self.minute))
+        """Whether most rows are in four half minutes of the hour: times are cut to quarters or coarser."""
+        rows = np.sort(np.bincount((2 * self.minute).astype(int)))
+        return bool(2 * rows[-4:].sum() > len(self.minute))
 
     def places(self, accounts: Ints) -> Ints:
         """Return (m,) the place of every account of the log among `accounts`, -1 for those not among them."""
@@ -98,15 +98,17 @@ class Traffic:
     def codes(self, column: str) -> Ints:
         """Return an optional column as numbers, (n,) int64 with -1 for null."""
         if column not in self._codes:
-            values = self.rows.get_column(column)
-            names = values.drop_nulls().unique().sort().to_frame().with_row_index("code")
-            coded = values.to_frame().join(names, on=column, how="left", maintain_order="left")["code"]
-            self._codes[column] = coded.cast(pl.Int64).fill_null(-1).to_numpy()
+            self._codes[column] = _numbered(self.rows[column])
         return self._codes[column]
 
     def has(self, column: str) -> bool:
         """Tell whether the log has a column with at least one value in it."""
         return column in self.rows.columns and self.rows[column].null_count() < self.rows.height
+
+
+def _numbered(values: pl.Series) -> Ints:
+    """Return values as numbers from 0 in their order, (n,) int64 with -1 for null."""
+    return (values.rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
 
 
 def traffic(rows: pl.DataFrame, accounts: pl.DataFrame) -> Traffic:

@@ -167,5 +167,7 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
     organisation = None
     if "org_id" in log.accounts.columns and log.has("org_id"):
         known = log.organisation[group.members]
-        organisation = int(np.bincount(known[known >= 0]).max(initial=0)) / len(group.members)
+        named = known[known >= 0]
+        if 2 * len(named) >= len(known):  # of accounts whose organisation is not known nothing follows
+            organisation = int(np.bincount(named).max()) / len(named)
     return weigh(findings, organisation, shared_addresses(log, group).effect)

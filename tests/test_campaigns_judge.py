@@ -115,6 +115,9 @@ def test_one_mix_of_tasks_rules_out_a_service_where_the_log_says_whose_the_keys_
     owners = pl.col("account_id").alias("org_id")
     log, cases = judge_of(rows.with_columns(owners), accounts.with_columns(owners))
     assert reported(log, cases) == [{"hydr"}]
+    unknown = pl.when(~pl.col("account_id").str.starts_with("hydra")).then("account_id").alias("org_id")
+    log, cases = judge_of(rows.with_columns(unknown), accounts.with_columns(unknown))
+    assert reported(log, cases) == []
 
 
 @pytest.mark.parametrize(("topics", "n_reports"), [(range(205, 225), 1), (range(240, 260), 2)])

@@ -24,6 +24,7 @@ def test_shared_accounts_and_their_expectation_are_those_of_a_loop():
     account, cluster = crowd(rng, np.arange(50), np.arange(6), 200)
     activity = np.bincount(account, minlength=50)
     pairs = overlaps(account, cluster, activity, 6)
+    assert len(pairs.left) == 15
     size = np.bincount(cluster, minlength=6)
     for left, right, shared, expected in zip(*pairs, strict=True):
         both = set(account[cluster == left]) & set(account[cluster == right])
@@ -59,6 +60,16 @@ def test_two_operators_in_one_popular_topic_stay_apart():
 def test_a_cluster_of_few_accounts_is_in_no_group():
     group = link(np.array([0, 1, 2]), np.array([0, 0, 0]), np.ones(3, dtype=np.int64), 1, LinkSettings())
     assert group.tolist() == [-1]
+
+
+def test_clusters_of_few_accounts_are_linked_to_nobodys():
+    crews = [("one", 11, 0), ("one", 11, 1), ("few", 3, 2), ("two", 11, 3)]
+    events = [(f"{name}{i % n:02}", label) for name, n, label in crews for i in range(4 * n + 1)]
+    events += [(f"p{i:04}", None) for i in range(2_000)]
+    rows, accounts = rows_at([(account, i % 160, i) for i, (account, _) in enumerate(events)])
+    labels = pl.Series("cluster_full", [label for _, label in events], dtype=pl.Int32)
+    groups = linked_groups(traffic(rows.with_columns(labels), accounts), LinkSettings())
+    assert [group.clusters for group in groups] == [(("full", 0), ("full", 1)), (("full", 3),)]
 
 
 def test_accounts_that_draw_on_the_same_addresses_are_one_network_and_homes_are_none():

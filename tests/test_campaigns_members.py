@@ -257,8 +257,8 @@ def test_an_account_that_two_campaigns_claim_for_the_same_requests_stays_with_th
     claims = np.union1d(other, crew[:4])
     some = np.isin(log.account, other) | (np.isin(log.account, crew[:4]) & (log.clusters["full"] < 106))
     larger = Group(clusters=(), rows=np.flatnonzero(some), candidates=claims, confidence=np.ones(len(claims)))
-    for pair in ([whole, larger], [larger, whole]):
-        members = [set(campaign.members.tolist()) for campaign in settled(log, pair)]
+    for pair in ({0: whole, 1: larger}, {0: larger, 1: whole}):
+        members = [set(campaign.members.tolist()) for campaign in settled(log, pair).values()]
         assert sorted(map(len, members)) == [30, 30]
         assert set(crew.tolist()) in members
 
@@ -267,8 +267,18 @@ def test_an_account_that_does_other_work_for_each_of_two_campaigns_stays_with_bo
     log = log_of(6, [CREW], {})
     crew = numbers(log, "hydra")
     halves = [np.flatnonzero(np.isin(log.account, crew) & (log.clusters["full"] % 2 == i)) for i in range(2)]
-    pair = [Group(clusters=(), rows=rows, candidates=crew, confidence=np.ones(30)) for rows in halves]
-    assert [len(campaign.members) for campaign in settled(log, pair)] == [30, 30]
+    pair = {
+        i: Group(clusters=(), rows=rows, candidates=crew, confidence=np.ones(30))
+        for i, rows in enumerate(halves)
+    }
+    assert [len(campaign.members) for campaign in settled(log, pair).values()] == [30, 30]
+
+
+def test_a_campaign_of_which_another_claims_most_is_left_out():
+    log = log_of(6, [CREW], {})
+    crew = numbers(log, "hydra")
+    assert {*settled(log, {3: group_of(log, crew), 8: group_of(log, crew[:20])})} == {3}
+    assert settled(log, {3: group_of(log, crew[:0])}) == {}
 
 
 def test_a_crowd_is_listed_once_and_reported_groups_come_first():

@@ -11,7 +11,7 @@ from campaigns.simulation.generator import generate_pack
 from campaigns.simulation.library import DECOYS, SCENARIOS
 from campaigns.simulation.pack import in_split, load_pack
 from campaigns.simulation.presets import PRESETS
-from campaigns.simulation.scenario import Giveaway, Scenario, Shape
+from campaigns.simulation.scenario import Partition, Scenario, Shape
 from campaigns.simulation.simulate import SimulationSettings, play, simulate
 
 OPTIONAL = [
@@ -62,7 +62,7 @@ def test_the_demo_is_about_fifty_thousand_requests_of_four_thousand_accounts():
 def test_the_same_seed_gives_the_same_log_and_another_seed_another():
     one, two = (simulate(None, dataclasses.replace(SMALL, seed=s)).traffic for s in (1, 1))
     assert one.equals(two)
-    assert not one.equals(simulate(pack(), dataclasses.replace(SMALL, seed=2)).traffic)
+    assert not one.equals(simulate(None, dataclasses.replace(SMALL, seed=20261128)).traffic)
 
 
 def test_a_null_log_has_no_campaign():
@@ -116,9 +116,11 @@ def test_a_course_meets_every_evening():
 
 
 def test_contiguous_shards_keep_the_order_of_the_set():
-    rows = work("benchmark_sweep")
-    families = rows.group_by("account_id").agg(pl.col("prompt").str.slice(0, 5).n_unique())["prompt"]
-    assert families.median() < rows["prompt"].str.slice(0, 5).n_unique() / 2
+    def families(partition: Partition) -> float:
+        rows = work("benchmark_sweep", partition=partition)
+        return rows.group_by("account_id").agg(pl.col("prompt").str.slice(0, 5).n_unique())["prompt"].mean()
+
+    assert families(Partition.CONTIGUOUS) < 0.7 * families(Partition.RANDOM)
 
 
 def test_a_quarter_of_camouflaged_traffic_is_the_work():
@@ -263,6 +265,5 @@ def test_two_of_one_scenario_get_different_names():
 
 
 def test_scenarios_declare_what_they_betray_and_who_may_look():
-    assert all(s.name == n and set(s.declared) <= set(Giveaway) for n, s in (SCENARIOS | DECOYS).items())
     for table in (SCENARIOS, DECOYS):
         assert {s.split for s in table.values()} == {"tuning", "heldout"}

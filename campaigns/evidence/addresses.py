@@ -15,12 +15,12 @@ def shared_addresses(log: Traffic, group: Group) -> Finding:
     if not log.has("ip"):
         return not_tested(Signal.ADDRESSES, "no ip column")
     codes = log.codes("ip")
-    rows = group.member_rows(log)
-    rows = rows[codes[rows] >= 0]
+    work = group.member_rows(log)
+    rows = work[codes[work] >= 0]
     if not len(rows):
         return not_tested(Signal.ADDRESSES, "no request of the group has an address")
     users = accounts_in(log, codes, rows)
-    each, common = float(users[users > 0].mean()), float((users[codes[rows]] > 1).mean())
+    each, common = float(users[users > 0].mean()), float((users[codes[rows]] > 1).sum()) / len(work)
     return Finding(
         Signal.ADDRESSES,
         Status.TESTED,

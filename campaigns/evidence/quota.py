@@ -18,14 +18,14 @@ def quota(seen: Volumes) -> Finding:
     rates = seen.readings[0].counts / seen.readings[0].exposure
     if len(rates) < 2:
         return not_tested(Signal.QUOTA, "fewer than two accounts with rows enough to compare")
-    ratio = seen.over_quota
-    near = float((np.abs(rates / np.median(rates) - 1) <= 0.25).mean())
+    ratio, median = seen.over_quota, np.median(rates)
+    near = float((np.abs(rates - median) <= 0.25 * median).mean())
     return Finding(
         Signal.QUOTA,
         Status.TESTED,
         None,
         near,
-        float((rates < 0.5 * np.median(rates)).mean()),
+        float((rates < 0.5 * median).mean()),
         f"people's volumes up to a quota that at most {AT_CAP[-1]:.0%} of them reach",
         log_e_value(ratio),
         len(rates),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import lambertw, logsumexp, xlogy
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
-from campaigns.groups import Group
+from campaigns.groups import Group, accounts_in
 from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -55,15 +55,14 @@ def repeated(log: Traffic) -> Repeats:
     everybody's are.
     """
     text: Ints = log.rows["text"].to_numpy().astype(np.int64)
-    order = np.lexsort((log.rows["timestamp"].to_numpy(), log.account))
+    order = np.lexsort((text, log.rows["timestamp"].to_numpy(), log.account))
     tried = np.empty(len(text), dtype=bool)
     tried[order] = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
     if log.has("status"):
         tried |= log.rows["status"].fill_null(200).to_numpy() >= REFUSED
     asked = np.bincount(text[~tried], minlength=int(text.max(initial=-1)) + 1)[text]
     again = (asked > 1).astype(float)
-    pairs = np.unique(text[~tried] * log.n_accounts + log.account[~tried]) // max(log.n_accounts, 1)
-    askers = np.bincount(pairs, minlength=int(text.max(initial=-1)) + 1)[text]
+    askers = accounts_in(log, text, np.flatnonzero(~tried))[text]
     by_account = 1 / np.maximum(log.sent, 1)[log.account] / max(log.n_accounts, 1)
     times, place = np.unique(asked, return_inverse=True)
     share: Floats = np.bincount(place, weights=by_account).astype(float)

@@ -59,6 +59,7 @@ def assemble(
     start: datetime, seed: int, rng: Generator,
 ) -> Simulated:  # fmt: skip
     """Sort ordinary rows (who, seconds, wording) and work by time and write columns, truth, bans, labels."""
+    seed %= 1 << 18  # ids are made of numbers below 2 ** 63
     texts = pl.concat(
         [wording.texts.alias("prompt"), *[p.work.text.alias("prompt") for p in parts]], rechunk=True
     )  # in one piece, rows share its texts, in several each has a copy
