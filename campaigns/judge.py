@@ -90,7 +90,8 @@ def judge(
         if not any(map(seen.promising, (campaign, whole))):  # of a harvest not all families have a label
             seen.set_aside(i, first.pop(i))
             aside.append(i)  # and stands for its parts
-    listed = [*first, *_others(log, seen.groups, aside + others, first)]
+    order = sorted(first, key=lambda i: -seen.looked_at(i).log_e)
+    listed = [*order, *_others(log, seen.groups, aside + others, first)]
     logger.info("%d groups judged, %d reported, %d listed", len(seen.groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)

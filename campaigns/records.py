@@ -13,6 +13,7 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Direction, Lineage, Status
 
 Record = dict[str, Any]
+LARGEST = 2**63 - 1  # number of tokens that a table holds
 
 
 class Wording(NamedTuple):
@@ -82,7 +83,7 @@ def _distinct(rows: pl.DataFrame, column: str) -> int | None:
 def _sum(rows: pl.DataFrame, column: str) -> int | None:
     if column not in rows.columns or rows[column].is_null().all():
         return None
-    return round(float((rows[column].fill_null(0) * rows["weight"]).sum()))
+    return min(round(float((rows[column].fill_null(0) * rows["weight"]).sum())), LARGEST)
 
 
 def _campaign(

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.errors import InputError
+from flows.redact import visible
 from flows.run import Counts
 
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ def campaign_table(run_dir: Path) -> Table:
     table.add_column("what")
     for c in reported.head(SHOWN_AT_MOST).iter_rows(named=True):
         numbers = [f"{c['n_accounts']:,}", f"{c['estimated_prompts']:,.0f}", f"{c['q_value']:.1e}"]
-        table.add_row(str(c["rank"]), c["campaign_id"], *numbers, Text(c["title"]))
+        table.add_row(str(c["rank"]), c["campaign_id"], *numbers, _text(c["title"]))
     return table
+
+
+def _text(*lines: object) -> Text:
+    return Text("\n".join(visible(str(line)) for line in lines), overflow="fold")
 
 
 def score_of(run_dir: Path, truth: Path) -> "Score":
@@ -112,19 +117,16 @@ def case_view(run_dir: Path, campaign: str) -> list[Table | Text]:
     if not found:
         return []
     case = found[0]
-    out: list[Table | Text] = [
-        Text(f"{case['title']}\n{case['decision_reason']}\n\n{case['template']}\n", overflow="fold")
-    ]
+    said = _text(case["title"], case["decision_reason"], "", case["template"], "")
     evidence = Table("signal", "points", "what was seen")
     for e in rows("campaign_evidence"):
         points = str(e["direction"]) if e["status"] == "tested" else "not tested"
-        evidence.add_row(str(e["signal"]), points, Text(str(e["sentence"] or e["reason"])))
+        evidence.add_row(str(e["signal"]), points, _text(e["sentence"] or e["reason"]))
     explanations = Table("could it be", "score", "answer")
     for e in rows("campaign_explanations"):
-        explanations.add_row(str(e["explanation"]), f"{e['score']:.2f}", Text(str(e["sentence"])))
+        explanations.add_row(str(e["explanation"]), f"{e['score']:.2f}", _text(e["sentence"]))
     accounts = Table("account", "confidence", "requests", "of all", title=f"{case['n_accounts']} accounts")
     for a in rows("campaign_accounts")[:SHOWN_AT_MOST]:
-        accounts.add_row(
-            Text(str(a["account_id"])), f"{a['confidence']:.2f}", str(a["n_prompts"]), str(a["n_total"])
-        )
-    return [*out, evidence, explanations, accounts]
+        numbers = f"{a['confidence']:.2f}", str(a["n_prompts"]), str(a["n_total"])
+        accounts.add_row(_text(a["account_id"]), *numbers)
+    return [said, evidence, explanations, accounts]

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader
 
+from flows.redact import visible
 from flows.run import Counts, Run
 from flows.stages import window_of
 
@@ -25,9 +26,12 @@ def report(run: Run, part: str, out: Path) -> Counts:
         name: _by_campaign(tables / f"campaign_{name}.parquet", ids)
         for name in ("evidence", "explanations", "exemplars", "accounts")
     }
-    page = Environment(loader=PackageLoader("campaigns", "report"), autoescape=True).get_template(
-        "report.html"
+    pages = Environment(
+        loader=PackageLoader("campaigns", "report"),
+        autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
+    page = pages.get_template("report.html")
     text = page.render(
         date=window_of(run)[0].date().isoformat(),
         sampled=run.done("sample") or {},

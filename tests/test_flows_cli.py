@@ -167,6 +167,19 @@ def test_a_config_maps_columns_and_the_command_line_narrows_the_sample(tmp_path:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_what_would_steer_a_terminal_is_shown_by_number(tmp_path: Path, call: Any) -> None:
+    controls = "\x1b[2J\u202e\x9b"
+    hostile = pl.concat_str("account_id", pl.lit(controls)), pl.col("prompt").str.replace("careful", controls)
+    run = detect(call, write(planted().with_columns(*hostile), tmp_path))
+    found = tables(run)["campaigns"].filter(pl.col("template").str.contains("tutor"))
+    code, out, _ = call("show", run, found["campaign_id"][0])
+    assert code == 0
+    for shown in (out, call("show", run)[1], (run / "report.html").read_text()):
+        assert not set(controls[0] + controls[-2:]) & set(shown)
+    assert "\\u202e" in out
+
+
+@pytest.mark.usefixtures("tiny")
 def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: Any) -> None:
     log = write(planted(), tmp_path)
     run = detect(call, log)
