@@ -276,7 +276,7 @@ def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame,
     for batch in batches(source, columns, only=[int(file) for (file,) in by_file]):
         mine = by_file[(batch.file,)].select("row", "weight")
         numbered = batch.rows.with_row_index("row", offset=batch.first)
-        parts.append(numbered.join(mine, on="row").drop("row"))
+        parts.append(_copied(numbered.join(mine, on="row").drop("row")))
     rows = pl.concat(parts).sort("timestamp", "request_id")
     texts = rows.group_by("prompt", maintain_order=True).agg(count=pl.len()).rename({"prompt": "text"})
     numbers = texts.select(prompt="text").with_row_index("text")
@@ -287,6 +287,11 @@ def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame,
         pl.Series("held_out", held_out(rows["request_id"], seed)),
     )
     return rows, texts
+
+
+def _copied(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy rows out of their batch: Polars' strings are views, and one kept row would keep the whole batch."""
+    return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def moment(microseconds: int) -> datetime:
