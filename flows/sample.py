@@ -290,7 +290,7 @@ def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame,
 
 
 def _copied(rows: pl.DataFrame) -> pl.DataFrame:
-    """Copy rows out of their batch: Polars' strings are views, and one kept row would keep the whole batch."""
+    """Copy rows out of their batch: Polars' strings are views, one kept row would keep all of it."""
     return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 

@@ -26,6 +26,7 @@ TIME_COLUMNS = ("account_created",)
 OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
 SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
+PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
 # 0001-01-01 and 9999-12-31 in microseconds: what Python, DuckDB and Spark can all show
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -212,14 +213,31 @@ def _file_batches(
             yield Batch(number, first, pl.DataFrame(height=meta.num_rows))
             first += meta.num_rows
             continue
-        size = max(1, meta.total_byte_size // max(meta.num_rows, 1))
-        rows = int(np.clip(BATCH_BYTES // size, 16, 16_384))
         try:
-            for batch in parquet.iter_batches(rows, row_groups=[group], columns=list(there.values())):
-                yield Batch(number, first, _frame(batch, there, columns))
-                first += batch.num_rows
+            for table in _tables(parquet, group, [*there.values()] or [names["timestamp"]]):
+                yield Batch(number, first, _frame(table, there, columns))
+                first += table.num_rows
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
+
+
+def _tables(parquet: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield a row group in tables of about BATCH_BYTES once decoded, however small the file holds them."""
+    meta = parquet.metadata.row_group(group)
+    size = max(1, meta.total_byte_size // max(meta.num_rows, 1))
+    rows = int(np.clip(BATCH_BYTES // size, 16, PIECE_ROWS))
+    pieces, n_bytes = [], 0
+    for piece in parquet.iter_batches(rows, row_groups=[group], columns=columns):
+        for i, column in enumerate(piece.columns):
+            if pa.types.is_dictionary(column.type):
+                piece = piece.set_column(i, piece.schema.names[i], column.dictionary_decode())
+        pieces.append(piece)
+        n_bytes += piece.nbytes
+        if n_bytes >= BATCH_BYTES or len(pieces) == BATCH_PIECES:
+            yield pa.Table.from_batches(pieces)
+            pieces, n_bytes = [], 0
+    if pieces:
+        yield pa.Table.from_batches(pieces)
 
 
 def _outside(
@@ -243,16 +261,14 @@ def _outside(
     )
 
 
-def _frame(batch: pa.RecordBatch, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
-    """Put a batch under the contract's names and types; a column that this file lacks is null."""
+def _frame(table: pa.Table, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
+    """Put a table under the contract's names and types; a column that this file lacks is null."""
     series = []
     for column in columns:
-        if column not in there or pa.types.is_null(batch.schema.field(there[column]).type):
-            series.append(pl.Series(column, [None] * batch.num_rows, dtype=_dtype(column)))
+        if column not in there or pa.types.is_null(table.schema.field(there[column]).type):
+            series.append(pl.Series(column, [None] * table.num_rows, dtype=_dtype(column)))
             continue
-        array = batch.column(batch.schema.get_field_index(there[column]))
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = table.column(there[column])
         if column == "timestamp" or column in TIME_COLUMNS:
             series.append(_microseconds(array).alias(column))
         elif column in COUNT_COLUMNS:
@@ -269,7 +285,7 @@ def _dtype(column: str) -> type[pl.DataType]:
     return pl.Int64 if column in numbers else pl.String
 
 
-def _text(array: pa.Array) -> pa.Array:
+def _text(array: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return valid UTF-8: Arrow hands on whatever bytes a writer put into a string column."""
     raw = array.cast(pa.large_binary())
     try:
@@ -279,7 +295,7 @@ def _text(array: pa.Array) -> pa.Array:
         return pa.array(mended, pa.large_string())
 
 
-def _microseconds(array: pa.Array) -> pl.Series:
+def _microseconds(array: pa.Array | pa.ChunkedArray) -> pl.Series:
     """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC."""
     unit = array.type.unit
     ticks = pl.Series(pl.from_arrow(pc.cast(array, pa.int64())))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.errors import InputError
-from flows.source import REQUIRED, batches, open_source
+from flows.source import BATCH_BYTES, REQUIRED, batches, open_source
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -142,6 +142,20 @@ def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: 
     assert rows["asn"].to_list() == ["7", None]
     assert rows["status"].to_list() == [200, 429]
     assert rows["ip"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_a_long_text_that_a_file_holds_once_for_all_rows_comes_in_batches_that_fit(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    n = 3_000
+    names, times = pa.array([f"r{i}" for i in range(n)]), pa.array([NOON] * n, pa.timestamp("us", "UTC"))
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), ["x" * 80_000]).cast(kind)
+    log = write(tmp_path / "log.parquet", request_id=names, timestamp=times, account_id=names, prompt=texts)
+    found = batches(open_source(log, {}), REQUIRED)
+    sizes = [int(batch.rows["prompt"].str.len_bytes().sum()) for batch in found]
+    assert sum(sizes) == n * 80_000
+    assert max(sizes) < 1.5 * BATCH_BYTES
 
 
 def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path: Path) -> None:
