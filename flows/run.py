@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -199,18 +199,30 @@ def locked(run: Run) -> Iterator[None]:
         lock.release()
 
 
+def discard(folder: Path) -> None:
+    """Remove a staging folder; renamed first, so that a kill leaves nothing that a later call resumes."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):
+        os.replace(folder, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def sweep(output: Path, keep_days: float) -> int:
     """Remove what runs left that nobody resumed for `keep_days`, none that is at work; return how many."""
     removed = 0
-    for folder in (output / STAGING).glob("*/request.json"):
-        folder = folder.parent
-        if time.time() - folder.stat().st_mtime < keep_days * 86_400:
-            continue
+    staging = output / STAGING
+    for left in [*staging.glob("*/"), *staging.glob("*.lock")]:
+        lock = staging / f"{left.name.split('.')[0]}.lock"
         try:
-            with FileLock(f"{folder}.lock", timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
-        except Timeout:
+            if time.time() - left.stat().st_mtime < keep_days * 86_400:
+                continue
+            with FileLock(lock, timeout=0):
+                if left != lock:
+                    discard(left)
+                    removed += 1
+                lock.unlink()  # while it is held: who waits for it sees that it is gone, and makes its own
+        except (Timeout, FileNotFoundError):
             continue
     return removed
 

@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from embeddings.views import View
 from flows import stages
 from flows.detect import Tasks, closed_day
-from flows.run import STAGING, begin, locked, open_run, remember_encoder, sweep
+from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
 from flows.settings import FITTED, DetectSettings
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def refit(
         identity = str((run.done("fit") or {})["identity"])
         if identity:
             remember_encoder(run, identity)
-        shutil.rmtree(run.folder, ignore_errors=True)
+        discard(run.folder)
     return identity
 
 

@@ -167,6 +167,27 @@ def test_a_resumed_stage_is_not_done_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_kill_while_a_finished_run_is_cleared_away_leaves_nothing_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(folder: Path, **_: Any) -> None:
+        if (folder / "request.json").exists():
+            (folder / "request.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", dies)
+        with pytest.raises(KeyboardInterrupt):
+            complete(opened(tmp_path), plain())
+    complete(opened(tmp_path, seed=1), plain())
+    resumed: list[str] = []
+    complete(
+        opened(tmp_path), plain(lambda stage, part, counts: resumed.extend([stage] * ("resumed" in counts)))
+    )
+    assert resumed == []
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_published_request_is_answered_at_once(tmp_path: Path) -> None:
     run = opened(tmp_path)
     first = complete(run, plain())
@@ -250,8 +271,13 @@ def test_stale_staging_is_swept_and_what_is_at_work_is_left(tmp_path: Path) -> N
     runs = [opened(tmp_path, seed=seed) for seed in range(3)]
     for run in runs:
         begin(run)
-    for run in runs[:2]:
-        os.utime(run.folder, (time.time() - 9 * 86_400,) * 2)
-    with FileLock(f"{runs[0].folder}.lock"):
+    (runs[1].folder / "request.json").rename(runs[1].folder / "rows.parquet")  # as a kill can leave it
+    locks = [Path(f"{run.folder}.lock") for run in runs]
+    with FileLock(locks[0]), FileLock(locks[2]):
+        for place in (runs[0].folder, runs[1].folder, *locks[::2]):
+            os.utime(place, (time.time() - 9 * 86_400,) * 2)
         assert sweep(runs[0].output, 7) == 1
     assert [run.folder.exists() for run in runs] == [True, False, True]
+    assert [lock.exists() for lock in locks] == [True, False, True]
+    assert sweep(runs[0].output, 7) == 1
+    assert [lock.exists() for lock in locks] == [False] * 3
