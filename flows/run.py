@@ -75,7 +75,7 @@ class Run(BaseModel):
         """Return what a finished stage counted, None when it is not finished."""
         try:
             found: Counts = json.loads((self.place(stage, part) / "done.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # no JSON: the disk lost what was in it
             return None
         return found
 
@@ -139,10 +139,13 @@ def perform(function: StageFunction, run: Run, part: str = "") -> Counts:
     beside = place.with_name(place.name + ".tmp")
     began = time.perf_counter()
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in (beside, place):
+            shutil.rmtree(left, ignore_errors=True)
         beside.mkdir(parents=True)
         counts = function(run, part, beside) | {"seconds": round(time.perf_counter() - began, 3)}
         (beside / "done.json").write_text(json.dumps(counts))
+        for file in beside.rglob("*"):
+            sync(file)
         os.replace(beside, place)
     except HydrascopeError:
         raise
@@ -235,6 +238,15 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def sync(place: Path) -> None:
+    """Have the disk keep a file, or the names in a folder, before anything says that it is there."""
+    opened = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _digest(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)

@@ -95,6 +95,20 @@ def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     assert again == first[0] | {"resumed": True}
 
 
+def test_a_stage_whose_counts_the_disk_lost_is_done_again(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    begin(run)
+
+    def whole(run: Run, part: str, out: Path) -> dict[str, int]:
+        return {"n": 1}
+
+    perform(whole, run)
+    (run.place("whole") / "done.json").write_text("")  # as a power cut leaves a file
+    assert run.done("whole") is None
+    assert "resumed" not in perform(whole, run)
+    assert "resumed" in perform(whole, run)
+
+
 def test_a_full_disk_is_an_error_that_may_pass(tmp_path: Path) -> None:
     run = opened(tmp_path)
     begin(run)
