@@ -103,6 +103,7 @@ def _current(output: Path) -> dict[str, str]:
 def _supersede(output: Path, run: Path) -> None:
     place = output / "superseded" / run.parent.name / run.name
     shutil.rmtree(place, ignore_errors=True)  # an older copy of the same run
+    os.utime(run)  # it is kept so long from now on
     os.replace(run, place)
 
 

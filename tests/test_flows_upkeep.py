@@ -66,11 +66,13 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     from flows.upkeep import clean_up
 
     log, output = write(rows(), tmp_path), tmp_path / "out"
+    long_ago = time.time() - 40 * 86_400
     detected(log, output)
+    os.utime(next(output.glob("date=*/run_id=*")), (long_ago, long_ago))
     detected(log, output, seed=1)
     begin(open_run(str(log), output, DetectSettings(seed=2), (None, None)))
     (output / "vectors" / "e1").mkdir(parents=True, exist_ok=True)
-    long_ago = time.time() - 40 * 86_400
+    assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
     for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*/"), *output.glob(".staging/*/")]:
         os.utime(place, (long_ago, long_ago))
     assert clean_up(output) == {"unfinished runs": 1, "superseded runs": 1, "encoders": 1}
