@@ -27,8 +27,8 @@ OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
 SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
 PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
-# 0001-01-01 and 9999-12-31 in microseconds: what Python, DuckDB and Spark can all show
-EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+# 0001-01-01 and 9999-12-30 in microseconds: what Python, DuckDB and Spark can all show, as also the end of its day
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 

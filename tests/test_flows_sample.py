@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.sample import Sampled, SampleSettings, SetAside, digests, held_out, sample
+from flows.sample import Sampled, SampleSettings, SetAside, digests, held_out, moment, sample
 from flows.source import open_source
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -171,6 +171,15 @@ def test_an_open_window_is_the_days_of_the_log(tmp_path: Path) -> None:
         micro(START + timedelta(days=1, hours=5)),
         micro(START + timedelta(days=3)),
     )
+
+
+def test_the_last_day_of_the_calendar_is_no_time_for_want_of_a_next_one(tmp_path: Path) -> None:
+    rows = log()
+    rows[0]["timestamp"] = datetime(9999, 12, 31, tzinfo=UTC)
+    rows[1]["timestamp"] = datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
+    taken = take(rows, tmp_path)
+    assert taken.set_aside == {SetAside.UNREADABLE_TIME: 1}
+    assert moment(taken.end) == datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def test_a_window_without_rows_gives_empty_frames(tmp_path: Path) -> None:
