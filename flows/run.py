@@ -103,9 +103,10 @@ def open_run(
     if begun is not None:
         shards = begun.settings.work.shards  # those that are finished were cut like this
         work = settings.work.model_copy(update={"shards": shards})
-        return begun.model_copy(
-            update={"settings": settings.model_copy(update={"work": work}), "output": output}
-        )
+        settings = settings.model_copy(update={"work": work})
+        # the log may have moved since
+        now = {"settings": settings, "output": output, "source": source, "enforcement": bans}
+        return begun.model_copy(update=now)
     prior = _prior(output, base, settings)
     run = Run(
         output=output, request=base, run_id=f"r{_digest([base, prior])}", settings=settings, source=source,

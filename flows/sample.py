@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from flows.source import REQUIRED, Batch, Source, batches
+from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
 
 logger = logging.getLogger(__name__)
 DAY = 86_400_000_000
@@ -72,7 +72,8 @@ class Sampled:
 def sample(source: Source, window: Window, settings: SampleSettings, seed: int, spool: Path) -> Sampled:
     """Sample the rows of a window; `spool` is a file that may be written and removed.
 
-    The same rows, settings and seed give the same sample. A bound of the window that is None is taken from
+    The same rows, settings and seed give the same sample. Raises InputError for a log that cannot be read to
+    its end or changes meanwhile. A bound of the window that is None is taken from
     the log: the day of its first row, the end of the day of its last.
     """
     aside: Counter[str] = Counter()
@@ -87,6 +88,7 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     accounts = _accounts(spool, repeated, kept, source.optional)
     rows, texts = _fetch(source, kept, seed)
     spool.unlink()
+    check_unchanged(source)  # or the digest in the manifest is of another log
     n_in = source.n_rows - n_out
     assert n_in == rows.height + sum(aside.values()), "in = kept + set aside"
     logger.info("kept %d of %d rows, %d outside the window", rows.height, n_in, n_out)

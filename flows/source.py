@@ -27,7 +27,7 @@ OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
 SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
 PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
-# 0001-01-01 and 9999-12-30 in microseconds: what Python, DuckDB and Spark can all show, as also the end of its day
+# 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
@@ -74,8 +74,21 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
         n_rows += parquet.metadata.num_rows
     if not n_rows:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
-    digests = tuple(sorted(_digest(fs, path) for path in files))
-    return Source(url, tuple(files), n_rows, digests, present)
+    return Source(url, tuple(files), n_rows, _digests(fs, files), present)
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise InputError when local files of a log are not what they were when it was opened.
+
+    What a store says of its files may be cached, or tell when they were last read: that is no proof.
+    """
+    fs, _ = fsspec.core.url_to_fs(source.url)
+    try:
+        same = not _is_local(fs) or _digests(fs, source.files) == source.digests
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise InputError(f"{source.url} changed while it was read: call again when nobody writes to it")
 
 
 def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
@@ -107,7 +120,7 @@ def _is_part(file: str, folder: str) -> bool:
 
 def _open(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
     try:
-        where = path if isinstance(fs, fsspec.implementations.local.LocalFileSystem) else fs.open(path)
+        where = path if _is_local(fs) else fs.open(path)
         return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"cannot read {path} as Parquet: {_line(error)}") from error
@@ -117,9 +130,17 @@ def _line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
+def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
+
+
+def _digests(fs: fsspec.AbstractFileSystem, files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(_digest(fs, path) for path in files))
+
+
 def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Digest a file's content; of a remote file, what its store says identifies the content."""
-    if not isinstance(fs, fsspec.implementations.local.LocalFileSystem):
+    if not _is_local(fs):
         return hashlib.blake2b(str(fs.checksum(path)).encode(), digest_size=16).hexdigest()
     facts = Path(path).stat()
     return _digest_once(path, facts.st_size, facts.st_mtime_ns)

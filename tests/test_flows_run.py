@@ -130,6 +130,23 @@ def test_the_request_is_what_changes_the_result(tmp_path: Path) -> None:
     assert run.run_id[0] == "r"
 
 
+def test_a_log_that_changed_since_it_was_opened_is_refused(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    write(rows(prompt=["other words"] * 40), tmp_path)
+    with pytest.raises(InputError, match=r"log.parquet changed while it was read"):
+        complete(run, plain())
+    assert list((tmp_path / "out" / ".staging").glob("*/")) == []
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_was_cut_off_is_resumed_from_where_the_log_was_moved(tmp_path: Path) -> None:
+    log = write(rows(), tmp_path / "there")
+    begin(open_run(str(log), tmp_path / "out", DetectSettings(), (None, None)))
+    moved = log.rename(tmp_path / "moved.parquet")
+    run_dir = complete(open_run(str(moved), tmp_path / "out", DetectSettings(), (None, None)), plain())
+    assert json.loads((run_dir / "manifest.json").read_text())["inputs"]["log"] == str(moved)
+
+
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = write(rows(), tmp_path)
