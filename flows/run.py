@@ -318,7 +318,7 @@ def remember_encoder(run: Run, identity: str) -> None:
 def _writable(output: Path) -> None:
     """Refuse an output that is a file or cannot be written, without making it."""
     there = output
-    while not there.exists():
+    while not os.path.exists(there):  # not Path.exists: it raises in a folder that may not be entered
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"cannot write to {output}: {there} is not a folder that may be written")

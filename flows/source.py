@@ -104,7 +104,7 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
             files = [f for f in fs.find(path) if _is_part(f, path)]
         else:
             files = [path] if fs.exists(path) else []
-    except (ImportError, ValueError, OSError) as error:
+    except Exception as error:  # stores have errors of their own
         raise InputError(f"cannot open {url}: {_line(error)}") from error
     if not files:
         raise InputError(
@@ -122,7 +122,7 @@ def _open(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
     try:
         where = path if _is_local(fs) else fs.open(path)
         return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except Exception as error:
         raise InputError(f"cannot read {path} as Parquet: {_line(error)}") from error
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import polars as pl
 import pytest
@@ -152,6 +153,23 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     log = write(rows(), tmp_path)
     with pytest.raises(InputError, match="is not a folder that may be written"):
         open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
+
+
+def test_an_output_in_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
+    with fsspec.open("memory://closed/log.parquet", "wb") as file:
+        rows().write_parquet(file)
+    settings, closed = DetectSettings(), tmp_path / "closed"
+    closed.mkdir(mode=0)
+    open_run("memory://closed", tmp_path / "out", settings, (None, None))
+    root = os.geteuid() == 0
+    if root:
+        os.setresuid(65534, 65534, 0)
+    try:
+        with pytest.raises(InputError, match="is not a folder that may be written"):
+            open_run("memory://closed", closed / "new" / "out", settings, (None, None))
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
 
 
 def test_a_window_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:

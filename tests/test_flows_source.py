@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,11 +90,23 @@ def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Pat
 
 
 def test_any_filesystem_that_fsspec_knows_is_read() -> None:
-    import fsspec
-
     with fsspec.open("memory://logs/part.parquet", "wb") as file:
         pq.write_table(table(), file)
     assert read("memory://logs", "prompt")["prompt"].to_list() == ["one", "two"]
+
+
+def test_an_error_that_is_a_stores_own_is_one_line() -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Locked(MemoryFileSystem):
+        protocol = "locked"
+
+        def isdir(self, path: str) -> bool:
+            raise type("NoCredentialsError", (Exception,), {})("Unable to locate credentials\nat all")
+
+    fsspec.register_implementation("locked", Locked)
+    with pytest.raises(InputError, match=r"^cannot open locked://logs: Unable to locate credentials$"):
+        open_source("locked://logs", {})
 
 
 def test_columns_are_mapped_and_a_mapped_column_must_be_there(tmp_path: Path) -> None:
