@@ -86,7 +86,7 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
     kept = _keep(usable, settings, aside)
     accounts = _accounts(spool, repeated, kept, source.optional)
-    rows, texts = _fetch(source, kept, seed)
+    rows, texts = _fetch(source, window, kept, seed)
     spool.unlink()
     check_unchanged(source)  # or the digest in the manifest is of another log
     n_in = source.n_rows - n_out
@@ -270,12 +270,16 @@ def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
     return counted.group_by("account_id").agg(org_id=first)
 
 
-def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _fetch(
+    source: Source, window: Window, kept: pl.DataFrame, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read the kept rows, in order of time and request_id, and number their distinct texts."""
     columns = [*REQUIRED, *source.optional]
     by_file = kept.drop("account_id").partition_by("file", as_dict=True)
     parts = [pl.DataFrame(schema={c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64})]
-    for batch in batches(source, columns, only=[int(file) for (file,) in by_file]):
+    for batch in batches(source, columns, window, only=[int(file) for (file,) in by_file]):
+        if not batch.rows.width:
+            continue
         mine = by_file[(batch.file,)].select("row", "weight")
         numbered = batch.rows.with_row_index("row", offset=batch.first)
         parts.append(_copied(numbered.join(mine, on="row").drop("row")))

@@ -72,6 +72,9 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
         parquet = _open(fs, path)
         present |= _check_columns(path, parquet.schema_arrow, names)
         n_rows += parquet.metadata.num_rows
+    for column, name in names.items():
+        if column not in present:
+            raise InputError(f"no file of {url} has {_mapped(column, name)}")
     if not n_rows:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
     return Source(url, tuple(files), n_rows, _digests(fs, files), present)
@@ -163,11 +166,9 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
     for column in REQUIRED + OPTIONAL:
         name = names.get(column, column)
         if name not in schema.names:
-            if column in REQUIRED or column in names:
-                asked = (
-                    f"{name!r} (the setting columns maps {column} to it)" if column in names else f"{name!r}"
-                )
-                raise InputError(f"{path} has no column {asked}; it has {', '.join(schema.names)}")
+            if column in REQUIRED:
+                asked = _mapped(column, name) if column in names else f"column {name!r}"
+                raise InputError(f"{path} has no {asked}; it has {', '.join(schema.names)}")
             continue
         kind = schema.field(name).type
         expected = _expected(column)
@@ -175,6 +176,10 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
             raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {expected}")
         present[column] = name
     return present
+
+
+def _mapped(column: str, name: str) -> str:
+    return f"column {name!r} (the setting columns maps {column} to it)"
 
 
 def _expected(column: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from flows.sample import Sampled, SampleSettings, SetAside, digests, held_out, moment, sample
@@ -160,6 +161,26 @@ def test_rows_outside_the_window_are_counted_and_not_set_aside(tmp_path: Path) -
     assert sorted(taken.rows["request_id"]) == sorted(row["request_id"] for row in inside)
     assert (taken.n_in, taken.outside) == (len(inside), len(rows) - len(inside))
     assert (taken.start, taken.end) == (micro(start), micro(end))
+
+
+def test_texts_are_read_from_the_row_groups_of_the_window_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = sorted(log(), key=lambda row: row["timestamp"])
+    pl.DataFrame(rows).write_parquet(tmp_path / "log.parquet", row_group_size=10)
+    read: list[int] = []
+    real = pq.ParquetFile.iter_batches
+
+    def counted(file: pq.ParquetFile, *how: Any, row_groups: list[int], **more: Any) -> Any:
+        read.extend(row_groups)
+        return real(file, *how, row_groups=row_groups, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    window = tuple(micro(rows[i]["timestamp"]) for i in (200, 210))
+    source = open_source(str(tmp_path / "log.parquet"), {})
+    taken = sample(source, window, SampleSettings(), 0, tmp_path / "spool")
+    assert taken.rows.height == 10
+    assert read == [20, 20]
 
 
 def test_an_open_window_is_the_days_of_the_log(tmp_path: Path) -> None:

@@ -177,6 +177,15 @@ def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path: Path
     assert read(str(tmp_path), "ip")["ip"].to_list() == [None, None, "10.0.0.1", None]
 
 
+def test_a_mapped_column_may_be_missing_in_some_files_and_not_in_all(tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet")
+    write(tmp_path / "2.parquet", client=pa.array(["10.0.0.1", None]))
+    found = batches(open_source(str(tmp_path), {"ip": "client"}), [*REQUIRED, "ip"])
+    assert [batch.rows["ip"].to_list() for batch in found] == [[None, None], ["10.0.0.1", None]]
+    with pytest.raises(InputError, match=r"has column 'address' \(the setting columns maps ip to it\)"):
+        open_source(str(tmp_path), {"ip": "address"})
+
+
 def test_row_groups_outside_the_window_are_not_read(tmp_path: Path) -> None:
     days = pa.array([NOON + timedelta(days=i) for i in range(4)], pa.timestamp("us", "UTC"))
     names = [str(i) for i in range(4)]
