@@ -2,6 +2,7 @@
 
 OUTPUT/.staging/<request>/request.json   what was asked, with the prior state found then
 OUTPUT/.staging/<request>/<stage>[/<part>]/…   a finished stage; unfinished ones end in .tmp
+OUTPUT/.staging/<request>.gone/          on its way out
 """
 
 import errno
@@ -28,7 +29,7 @@ from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
-from flows.source import Source, file_digest, open_source
+from flows.source import Source, file_digest, is_part_of, open_source
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ def open_run(
     base = _digest([STAGES, own_version(), inputs, changing])
     output = output.absolute()
     _writable(output)
+    if is_part_of(source.url, output / "date=" / "prompts.parquet"):
+        raise InputError(f"{output} lies in the log's folder, its tables would be read as log: name another")
     folder = output / STAGING / base
     begun = _begun(folder)
     if begun is not None:

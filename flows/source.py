@@ -116,6 +116,12 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
     return fs, sorted(files)
 
 
+def is_part_of(url: str, file: Path) -> bool:
+    """Tell whether a file that were written there would be read as part of a log in a local folder."""
+    fs, path = fsspec.core.url_to_fs(url)
+    return _is_local(fs) and fs.isdir(path) and Path(path) in file.parents and _is_part(str(file), path)
+
+
 def _is_part(file: str, folder: str) -> bool:
     *above, name = file.removeprefix(folder).strip("/").split("/")
     return name.endswith(SUFFIXES) and name[0] not in "._" and all("=" in part for part in above)

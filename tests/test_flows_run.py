@@ -155,6 +155,15 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
 
 
+def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Path) -> None:
+    write(rows(), tmp_path / "date=2026-06-01")
+    for name in ("", "date=2026-06-01", "team=one"):
+        with pytest.raises(InputError, match="would be read as log"):
+            open_run(str(tmp_path), tmp_path / name, DetectSettings(), (None, None))
+    for log, name in (("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", "")):
+        open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
+
+
 def test_an_output_in_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
     with fsspec.open("memory://closed/log.parquet", "wb") as file:
         rows().write_parquet(file)

@@ -80,3 +80,26 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     assert not (output / "vectors" / "e1").exists()
     assert len(list(output.glob("date=*/run_id=*"))) == 1
     assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
+
+
+def test_a_run_that_finishes_while_it_is_looked_at_does_not_stop_the_clean_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.upkeep import tidy
+
+    run = open_run(str(write(rows(), tmp_path)), tmp_path / "out", DetectSettings(), (None, None))
+    begin(run)
+    (run.output / "encoder" / "e1").mkdir(parents=True)
+    os.utime(run.output / "encoder" / "e1", (0, 0))
+    real = Path.read_text
+
+    def finishes(file: Path) -> str:
+        if file.name == "request.json":
+            published = run.output / "date=2026-06-01" / "run_id=r1"
+            published.mkdir(parents=True)
+            (published / "manifest.json").write_text('{"encoder": {"identity": "e1"}}')
+            file.unlink()
+        return real(file)
+
+    monkeypatch.setattr(Path, "read_text", finishes)
+    assert tidy(run.output, 30, 7)["encoders"] == 0
