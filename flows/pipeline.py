@@ -1,6 +1,5 @@
 """The order of the stages, written once: what runs them, plain calls or Prefect tasks, is the caller's."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +8,7 @@ from flows import stages
 from flows.errors import InputError
 from flows.publish import publish, published
 from flows.report import report
-from flows.run import Counts, Run, StageFunction, begin, locked, named, perform, sweep
+from flows.run import Counts, Run, StageFunction, begin, discard, locked, named, perform, sweep
 from flows.stages import shard_bounds
 from flows.watch import time_limit
 
@@ -56,8 +55,9 @@ def complete(run: Run, do: Do) -> Path:
             there = published(run)
             if there is None:
                 sweep(run.output, run.settings.work.keep_days)
+                discard(run.place("publish"))  # of a run that another has superseded since
                 there = _whole(run, do)
-            shutil.rmtree(run.folder, ignore_errors=True)
+            discard(run.folder)
     except OSError as error:  # between the stages: the lock, the request, the publication that is mended
         raise named("begin", error, run.output) from None
     return there
@@ -67,7 +67,7 @@ def _whole(run: Run, do: Do) -> Path:
     try:
         return pipeline(run, do)
     except InputError:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        discard(run.folder)
         raise
 
 

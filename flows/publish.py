@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from flows.run import STAGING, Counts, Run, remember_encoder, write_atomically
+from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
 from flows.source import OPTIONAL
 from flows.versions import versions
 
@@ -33,7 +33,7 @@ def publish(run: Run, part: str, out: Path) -> Counts:
         _link(file, result / file.name)
     (result / "manifest.json").write_text(json.dumps(manifest(run), indent=1, sort_keys=True))
     for file in result.iterdir():
-        _sync(file)
+        sync(file)
     fitted = run.done("fit") or {}
     if fitted.get("fitted"):
         remember_encoder(run, fitted["identity"])
@@ -103,6 +103,7 @@ def _current(output: Path) -> dict[str, str]:
 def _supersede(output: Path, run: Path) -> None:
     place = output / "superseded" / run.parent.name / run.name
     shutil.rmtree(place, ignore_errors=True)  # an older copy of the same run
+    os.utime(run)  # it is kept so long from now on
     os.replace(run, place)
 
 
@@ -176,8 +177,3 @@ def _link(file: Path, place: Path) -> None:
         os.link(file, place)
     except OSError:
         shutil.copyfile(file, place)
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

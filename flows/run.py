@@ -2,6 +2,7 @@
 
 OUTPUT/.staging/<request>/request.json   what was asked, with the prior state found then
 OUTPUT/.staging/<request>/<stage>[/<part>]/…   a finished stage; unfinished ones end in .tmp
+OUTPUT/.staging/<request>.gone/          on its way out
 """
 
 import errno
@@ -14,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
-from flows.source import Source, file_digest, open_source
+from flows.source import Source, file_digest, is_part_of, open_source
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Run(BaseModel):
         """Return what a finished stage counted, None when it is not finished."""
         try:
             found: Counts = json.loads((self.place(stage, part) / "done.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # no JSON: the disk lost what was in it
             return None
         return found
 
@@ -98,14 +99,17 @@ def open_run(
     base = _digest([STAGES, own_version(), inputs, changing])
     output = output.absolute()
     _writable(output)
+    if is_part_of(source.url, output / "date=" / "prompts.parquet"):
+        raise InputError(f"{output} lies in the log's folder, its tables would be read as log: name another")
     folder = output / STAGING / base
     begun = _begun(folder)
     if begun is not None:
         shards = begun.settings.work.shards  # those that are finished were cut like this
         work = settings.work.model_copy(update={"shards": shards})
-        return begun.model_copy(
-            update={"settings": settings.model_copy(update={"work": work}), "output": output}
-        )
+        settings = settings.model_copy(update={"work": work})
+        # the log may have moved since
+        now = {"settings": settings, "output": output, "source": source, "enforcement": bans}
+        return begun.model_copy(update=now)
     prior = _prior(output, base, settings)
     run = Run(
         output=output, request=base, run_id=f"r{_digest([base, prior])}", settings=settings, source=source,
@@ -139,10 +143,13 @@ def perform(function: StageFunction, run: Run, part: str = "") -> Counts:
     beside = place.with_name(place.name + ".tmp")
     began = time.perf_counter()
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in (beside, place):
+            shutil.rmtree(left, ignore_errors=True)
         beside.mkdir(parents=True)
         counts = function(run, part, beside) | {"seconds": round(time.perf_counter() - began, 3)}
         (beside / "done.json").write_text(json.dumps(counts))
+        for file in beside.rglob("*"):
+            sync(file)
         os.replace(beside, place)
     except HydrascopeError:
         raise
@@ -199,18 +206,30 @@ def locked(run: Run) -> Iterator[None]:
         lock.release()
 
 
+def discard(folder: Path) -> None:
+    """Remove a staging folder; renamed first, so that a kill leaves nothing that a later call resumes."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):
+        os.replace(folder, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def sweep(output: Path, keep_days: float) -> int:
     """Remove what runs left that nobody resumed for `keep_days`, none that is at work; return how many."""
     removed = 0
-    for folder in (output / STAGING).glob("*/request.json"):
-        folder = folder.parent
-        if time.time() - folder.stat().st_mtime < keep_days * 86_400:
-            continue
+    staging = output / STAGING
+    for left in [*staging.glob("*/"), *staging.glob("*.lock")]:
+        lock = staging / f"{left.name.split('.')[0]}.lock"
         try:
-            with FileLock(f"{folder}.lock", timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
-        except Timeout:
+            if time.time() - left.stat().st_mtime < keep_days * 86_400:
+                continue
+            with FileLock(lock, timeout=0):
+                if left != lock:
+                    discard(left)
+                    removed += 1
+                lock.unlink()  # while it is held: who waits for it sees that it is gone, and makes its own
+        except (Timeout, FileNotFoundError):
             continue
     return removed
 
@@ -223,6 +242,15 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def sync(place: Path) -> None:
+    """Have the disk keep a file, or the names in a folder, before anything says that it is there."""
+    opened = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _digest(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
@@ -293,7 +321,7 @@ def remember_encoder(run: Run, identity: str) -> None:
 def _writable(output: Path) -> None:
     """Refuse an output that is a file or cannot be written, without making it."""
     there = output
-    while not there.exists():
+    while not os.path.exists(there):  # not Path.exists: it raises in a folder that may not be entered
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"cannot write to {output}: {there} is not a folder that may be written")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from flows.source import REQUIRED, Batch, Source, batches
+from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
 
 logger = logging.getLogger(__name__)
 DAY = 86_400_000_000
@@ -72,7 +72,8 @@ class Sampled:
 def sample(source: Source, window: Window, settings: SampleSettings, seed: int, spool: Path) -> Sampled:
     """Sample the rows of a window; `spool` is a file that may be written and removed.
 
-    The same rows, settings and seed give the same sample. A bound of the window that is None is taken from
+    The same rows, settings and seed give the same sample. Raises InputError for a log that cannot be read to
+    its end or changes meanwhile. A bound of the window that is None is taken from
     the log: the day of its first row, the end of the day of its last.
     """
     aside: Counter[str] = Counter()
@@ -85,8 +86,9 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
     kept = _keep(usable, settings, aside)
     accounts = _accounts(spool, repeated, kept, source.optional)
-    rows, texts = _fetch(source, kept, seed)
+    rows, texts = _fetch(source, window, kept, seed)
     spool.unlink()
+    check_unchanged(source)  # or the digest in the manifest is of another log
     n_in = source.n_rows - n_out
     assert n_in == rows.height + sum(aside.values()), "in = kept + set aside"
     logger.info("kept %d of %d rows, %d outside the window", rows.height, n_in, n_out)
@@ -268,15 +270,19 @@ def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
     return counted.group_by("account_id").agg(org_id=first)
 
 
-def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _fetch(
+    source: Source, window: Window, kept: pl.DataFrame, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read the kept rows, in order of time and request_id, and number their distinct texts."""
     columns = [*REQUIRED, *source.optional]
     by_file = kept.drop("account_id").partition_by("file", as_dict=True)
     parts = [pl.DataFrame(schema={c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64})]
-    for batch in batches(source, columns, only=[int(file) for (file,) in by_file]):
+    for batch in batches(source, columns, window, only=[int(file) for (file,) in by_file]):
+        if not batch.rows.width:
+            continue
         mine = by_file[(batch.file,)].select("row", "weight")
         numbered = batch.rows.with_row_index("row", offset=batch.first)
-        parts.append(numbered.join(mine, on="row").drop("row"))
+        parts.append(_copied(numbered.join(mine, on="row").drop("row")))
     rows = pl.concat(parts).sort("timestamp", "request_id")
     texts = rows.group_by("prompt", maintain_order=True).agg(count=pl.len()).rename({"prompt": "text"})
     numbers = texts.select(prompt="text").with_row_index("text")
@@ -287,6 +293,11 @@ def _fetch(source: Source, kept: pl.DataFrame, seed: int) -> tuple[pl.DataFrame,
         pl.Series("held_out", held_out(rows["request_id"], seed)),
     )
     return rows, texts
+
+
+def _copied(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy rows out of their batch: Polars' strings are views, one kept row would keep all of it."""
+    return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def moment(microseconds: int) -> datetime:

@@ -26,8 +26,9 @@ TIME_COLUMNS = ("account_created",)
 OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
 SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
-# 0001-01-01 and 9999-12-31 in microseconds: what Python, DuckDB and Spark can all show
-EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
+# 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -71,10 +72,26 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
         parquet = _open(fs, path)
         present |= _check_columns(path, parquet.schema_arrow, names)
         n_rows += parquet.metadata.num_rows
+    for column, name in names.items():
+        if column not in present:
+            raise InputError(f"no file of {url} has {_mapped(column, name)}")
     if not n_rows:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
-    digests = tuple(sorted(_digest(fs, path) for path in files))
-    return Source(url, tuple(files), n_rows, digests, present)
+    return Source(url, tuple(files), n_rows, _digests(fs, files), present)
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise InputError when local files of a log are not what they were when it was opened.
+
+    What a store says of its files may be cached, or tell when they were last read: that is no proof.
+    """
+    fs, _ = fsspec.core.url_to_fs(source.url)
+    try:
+        same = not _is_local(fs) or _digests(fs, source.files) == source.digests
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise InputError(f"{source.url} changed while it was read: call again when nobody writes to it")
 
 
 def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
@@ -90,13 +107,19 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
             files = [f for f in fs.find(path) if _is_part(f, path)]
         else:
             files = [path] if fs.exists(path) else []
-    except (ImportError, ValueError, OSError) as error:
+    except Exception as error:  # stores have errors of their own
         raise InputError(f"cannot open {url}: {_line(error)}") from error
     if not files:
         raise InputError(
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
         )
     return fs, sorted(files)
+
+
+def is_part_of(url: str, file: Path) -> bool:
+    """Tell whether a file that were written there would be read as part of a log in a local folder."""
+    fs, path = fsspec.core.url_to_fs(url)
+    return _is_local(fs) and fs.isdir(path) and Path(path) in file.parents and _is_part(str(file), path)
 
 
 def _is_part(file: str, folder: str) -> bool:
@@ -106,9 +129,9 @@ def _is_part(file: str, folder: str) -> bool:
 
 def _open(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
     try:
-        where = path if isinstance(fs, fsspec.implementations.local.LocalFileSystem) else fs.open(path)
+        where = path if _is_local(fs) else fs.open(path)
         return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except Exception as error:
         raise InputError(f"cannot read {path} as Parquet: {_line(error)}") from error
 
 
@@ -116,9 +139,17 @@ def _line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
+def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
+
+
+def _digests(fs: fsspec.AbstractFileSystem, files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(_digest(fs, path) for path in files))
+
+
 def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Digest a file's content; of a remote file, what its store says identifies the content."""
-    if not isinstance(fs, fsspec.implementations.local.LocalFileSystem):
+    if not _is_local(fs):
         return hashlib.blake2b(str(fs.checksum(path)).encode(), digest_size=16).hexdigest()
     facts = Path(path).stat()
     return _digest_once(path, facts.st_size, facts.st_mtime_ns)
@@ -141,11 +172,9 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
     for column in REQUIRED + OPTIONAL:
         name = names.get(column, column)
         if name not in schema.names:
-            if column in REQUIRED or column in names:
-                asked = (
-                    f"{name!r} (the setting columns maps {column} to it)" if column in names else f"{name!r}"
-                )
-                raise InputError(f"{path} has no column {asked}; it has {', '.join(schema.names)}")
+            if column in REQUIRED:
+                asked = _mapped(column, name) if column in names else f"column {name!r}"
+                raise InputError(f"{path} has no {asked}; it has {', '.join(schema.names)}")
             continue
         kind = schema.field(name).type
         expected = _expected(column)
@@ -153,6 +182,10 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
             raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {expected}")
         present[column] = name
     return present
+
+
+def _mapped(column: str, name: str) -> str:
+    return f"column {name!r} (the setting columns maps {column} to it)"
 
 
 def _expected(column: str) -> str:
@@ -212,14 +245,31 @@ def _file_batches(
             yield Batch(number, first, pl.DataFrame(height=meta.num_rows))
             first += meta.num_rows
             continue
-        size = max(1, meta.total_byte_size // max(meta.num_rows, 1))
-        rows = int(np.clip(BATCH_BYTES // size, 16, 16_384))
         try:
-            for batch in parquet.iter_batches(rows, row_groups=[group], columns=list(there.values())):
-                yield Batch(number, first, _frame(batch, there, columns))
-                first += batch.num_rows
+            for table in _tables(parquet, group, [*there.values()] or [names["timestamp"]]):
+                yield Batch(number, first, _frame(table, there, columns))
+                first += table.num_rows
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
+
+
+def _tables(parquet: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield a row group in tables of about BATCH_BYTES once decoded, however small the file holds them."""
+    meta = parquet.metadata.row_group(group)
+    size = max(1, meta.total_byte_size // max(meta.num_rows, 1))
+    rows = int(np.clip(BATCH_BYTES // size, 16, PIECE_ROWS))
+    pieces, n_bytes = [], 0
+    for piece in parquet.iter_batches(rows, row_groups=[group], columns=columns):
+        for i, column in enumerate(piece.columns):
+            if pa.types.is_dictionary(column.type):
+                piece = piece.set_column(i, piece.schema.names[i], column.dictionary_decode())
+        pieces.append(piece)
+        n_bytes += piece.nbytes
+        if n_bytes >= BATCH_BYTES or len(pieces) == BATCH_PIECES:
+            yield pa.Table.from_batches(pieces)
+            pieces, n_bytes = [], 0
+    if pieces:
+        yield pa.Table.from_batches(pieces)
 
 
 def _outside(
@@ -243,16 +293,14 @@ def _outside(
     )
 
 
-def _frame(batch: pa.RecordBatch, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
-    """Put a batch under the contract's names and types; a column that this file lacks is null."""
+def _frame(table: pa.Table, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
+    """Put a table under the contract's names and types; a column that this file lacks is null."""
     series = []
     for column in columns:
-        if column not in there or pa.types.is_null(batch.schema.field(there[column]).type):
-            series.append(pl.Series(column, [None] * batch.num_rows, dtype=_dtype(column)))
+        if column not in there or pa.types.is_null(table.schema.field(there[column]).type):
+            series.append(pl.Series(column, [None] * table.num_rows, dtype=_dtype(column)))
             continue
-        array = batch.column(batch.schema.get_field_index(there[column]))
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = table.column(there[column])
         if column == "timestamp" or column in TIME_COLUMNS:
             series.append(_microseconds(array).alias(column))
         elif column in COUNT_COLUMNS:
@@ -269,7 +317,7 @@ def _dtype(column: str) -> type[pl.DataType]:
     return pl.Int64 if column in numbers else pl.String
 
 
-def _text(array: pa.Array) -> pa.Array:
+def _text(array: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return valid UTF-8: Arrow hands on whatever bytes a writer put into a string column."""
     raw = array.cast(pa.large_binary())
     try:
@@ -279,7 +327,7 @@ def _text(array: pa.Array) -> pa.Array:
         return pa.array(mended, pa.large_string())
 
 
-def _microseconds(array: pa.Array) -> pl.Series:
+def _microseconds(array: pa.Array | pa.ChunkedArray) -> pl.Series:
     """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC."""
     unit = array.type.unit
     ticks = pl.Series(pl.from_arrow(pc.cast(array, pa.int64())))

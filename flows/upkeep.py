@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from embeddings.views import View
 from flows import stages
 from flows.detect import Tasks, closed_day
-from flows.run import STAGING, begin, locked, open_run, remember_encoder, sweep
+from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
 from flows.settings import FITTED, DetectSettings
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def refit(
         identity = str((run.done("fit") or {})["identity"])
         if identity:
             remember_encoder(run, identity)
-        shutil.rmtree(run.folder, ignore_errors=True)
+        discard(run.folder)
     return identity
 
 
@@ -110,17 +110,20 @@ def tidy(output: Path, keep_days: float, unfinished_days: float) -> dict[str, in
 
 
 def _encoders_in_use(output: Path) -> set[str]:
-    """Return the encoders of published and unfinished runs, and the current one."""
-    files = [
-        *output.glob("date=*/run_id=*/manifest.json"),
-        *output.glob(f"{STAGING}/*/fit/done.json"),
-        *output.glob(f"{STAGING}/*/request.json"),
-        *output.glob("encoder/current.json"),
-    ]
+    """Return the encoders of unfinished and published runs, and the current one."""
     used = set()
-    for file in files:
-        found = json.loads(file.read_text())
-        for place in (found.get("encoder"), found.get("prior"), found):
-            if isinstance(place, dict):
-                used |= {str(place.get("identity")), str(place.get("encoder"))}
+    for pattern in (
+        f"{STAGING}/*/fit/done.json",
+        f"{STAGING}/*/request.json",
+        "encoder/current.json",
+        "date=*/run_id=*/manifest.json",  # last: a run that is finished meanwhile is then here
+    ):
+        for file in output.glob(pattern):
+            try:
+                found = json.loads(file.read_text())
+            except FileNotFoundError:
+                continue
+            for place in (found.get("encoder"), found.get("prior"), found):
+                if isinstance(place, dict):
+                    used |= {str(place.get("identity")), str(place.get("encoder"))}
     return used

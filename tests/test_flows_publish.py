@@ -115,6 +115,19 @@ def test_a_publication_cut_off_between_its_steps_is_mended(
     assert [run.name for run in (tmp_path / "out" / DAY).iterdir()] == [second.name] != [first.name]
 
 
+def test_a_run_that_is_superseded_before_it_is_cleared_away_is_published_again(tmp_path: Path) -> None:
+    def dies(stage: str, part: str, counts: dict[str, Any]) -> None:
+        if stage == "publish":
+            raise KeyboardInterrupt
+
+    log = write(rows(), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        complete(open_run(str(log), tmp_path / "out", DetectSettings(), (None, None)), plain(dies))
+    publish(tmp_path, seed=1)
+    assert (publish(tmp_path) / "campaigns.parquet").exists()
+    assert len(list((tmp_path / "out" / DAY).iterdir())) == 1
+
+
 def test_a_full_disk_leaves_the_last_published_run_untouched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

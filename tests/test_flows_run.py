@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import polars as pl
 import pytest
@@ -95,6 +96,20 @@ def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     assert again == first[0] | {"resumed": True}
 
 
+def test_a_stage_whose_counts_the_disk_lost_is_done_again(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    begin(run)
+
+    def whole(run: Run, part: str, out: Path) -> dict[str, int]:
+        return {"n": 1}
+
+    perform(whole, run)
+    (run.place("whole") / "done.json").write_text("")  # as a power cut leaves a file
+    assert run.done("whole") is None
+    assert "resumed" not in perform(whole, run)
+    assert "resumed" in perform(whole, run)
+
+
 def test_a_full_disk_is_an_error_that_may_pass(tmp_path: Path) -> None:
     run = opened(tmp_path)
     begin(run)
@@ -116,11 +131,54 @@ def test_the_request_is_what_changes_the_result(tmp_path: Path) -> None:
     assert run.run_id[0] == "r"
 
 
+def test_a_log_that_changed_since_it_was_opened_is_refused(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    write(rows(prompt=["other words"] * 40), tmp_path)
+    with pytest.raises(InputError, match=r"log.parquet changed while it was read"):
+        complete(run, plain())
+    assert list((tmp_path / "out" / ".staging").glob("*/")) == []
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_was_cut_off_is_resumed_from_where_the_log_was_moved(tmp_path: Path) -> None:
+    log = write(rows(), tmp_path / "there")
+    begin(open_run(str(log), tmp_path / "out", DetectSettings(), (None, None)))
+    moved = log.rename(tmp_path / "moved.parquet")
+    run_dir = complete(open_run(str(moved), tmp_path / "out", DetectSettings(), (None, None)), plain())
+    assert json.loads((run_dir / "manifest.json").read_text())["inputs"]["log"] == str(moved)
+
+
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = write(rows(), tmp_path)
     with pytest.raises(InputError, match="is not a folder that may be written"):
         open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
+
+
+def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Path) -> None:
+    write(rows(), tmp_path / "date=2026-06-01")
+    for name in ("", "date=2026-06-01", "team=one"):
+        with pytest.raises(InputError, match="would be read as log"):
+            open_run(str(tmp_path), tmp_path / name, DetectSettings(), (None, None))
+    for log, name in (("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", "")):
+        open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
+
+
+def test_an_output_in_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
+    with fsspec.open("memory://closed/log.parquet", "wb") as file:
+        rows().write_parquet(file)
+    settings, closed = DetectSettings(), tmp_path / "closed"
+    closed.mkdir(mode=0)
+    open_run("memory://closed", tmp_path / "out", settings, (None, None))
+    root = os.geteuid() == 0
+    if root:
+        os.setresuid(65534, 65534, 0)
+    try:
+        with pytest.raises(InputError, match="is not a folder that may be written"):
+            open_run("memory://closed", closed / "new" / "out", settings, (None, None))
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
 
 
 def test_a_window_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
@@ -164,6 +222,27 @@ def test_a_resumed_stage_is_not_done_twice(tmp_path: Path) -> None:
     complete(run, plain(lambda stage, part, counts: resumed.append(stage) if "resumed" in counts else None))
     assert did[0] == "sample"
     assert resumed == ["sample", "views", "views", "views", "fit", "embed"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_kill_while_a_finished_run_is_cleared_away_leaves_nothing_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(folder: Path, **_: Any) -> None:
+        if (folder / "request.json").exists():
+            (folder / "request.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", dies)
+        with pytest.raises(KeyboardInterrupt):
+            complete(opened(tmp_path), plain())
+    complete(opened(tmp_path, seed=1), plain())
+    resumed: list[str] = []
+    complete(
+        opened(tmp_path), plain(lambda stage, part, counts: resumed.extend([stage] * ("resumed" in counts)))
+    )
+    assert resumed == []
 
 
 @pytest.mark.usefixtures("tiny")
@@ -250,8 +329,13 @@ def test_stale_staging_is_swept_and_what_is_at_work_is_left(tmp_path: Path) -> N
     runs = [opened(tmp_path, seed=seed) for seed in range(3)]
     for run in runs:
         begin(run)
-    for run in runs[:2]:
-        os.utime(run.folder, (time.time() - 9 * 86_400,) * 2)
-    with FileLock(f"{runs[0].folder}.lock"):
+    (runs[1].folder / "request.json").rename(runs[1].folder / "rows.parquet")  # as a kill can leave it
+    locks = [Path(f"{run.folder}.lock") for run in runs]
+    with FileLock(locks[0]), FileLock(locks[2]):
+        for place in (runs[0].folder, runs[1].folder, *locks[::2]):
+            os.utime(place, (time.time() - 9 * 86_400,) * 2)
         assert sweep(runs[0].output, 7) == 1
     assert [run.folder.exists() for run in runs] == [True, False, True]
+    assert [lock.exists() for lock in locks] == [True, False, True]
+    assert sweep(runs[0].output, 7) == 1
+    assert [lock.exists() for lock in locks] == [False] * 3

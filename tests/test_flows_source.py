@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from flows.errors import InputError
-from flows.source import REQUIRED, batches, open_source
+from flows.source import BATCH_BYTES, REQUIRED, batches, open_source
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -89,11 +90,23 @@ def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Pat
 
 
 def test_any_filesystem_that_fsspec_knows_is_read() -> None:
-    import fsspec
-
     with fsspec.open("memory://logs/part.parquet", "wb") as file:
         pq.write_table(table(), file)
     assert read("memory://logs", "prompt")["prompt"].to_list() == ["one", "two"]
+
+
+def test_an_error_that_is_a_stores_own_is_one_line() -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Locked(MemoryFileSystem):
+        protocol = "locked"
+
+        def isdir(self, path: str) -> bool:
+            raise type("NoCredentialsError", (Exception,), {})("Unable to locate credentials\nat all")
+
+    fsspec.register_implementation("locked", Locked)
+    with pytest.raises(InputError, match=r"^cannot open locked://logs: Unable to locate credentials$"):
+        open_source("locked://logs", {})
 
 
 def test_columns_are_mapped_and_a_mapped_column_must_be_there(tmp_path: Path) -> None:
@@ -144,10 +157,33 @@ def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: 
     assert rows["ip"].to_list() == [None, None]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_a_long_text_that_a_file_holds_once_for_all_rows_comes_in_batches_that_fit(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    n = 3_000
+    names, times = pa.array([f"r{i}" for i in range(n)]), pa.array([NOON] * n, pa.timestamp("us", "UTC"))
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), ["x" * 80_000]).cast(kind)
+    log = write(tmp_path / "log.parquet", request_id=names, timestamp=times, account_id=names, prompt=texts)
+    found = batches(open_source(log, {}), REQUIRED)
+    sizes = [int(batch.rows["prompt"].str.len_bytes().sum()) for batch in found]
+    assert sum(sizes) == n * 80_000
+    assert max(sizes) < 1.5 * BATCH_BYTES
+
+
 def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path: Path) -> None:
     write(tmp_path / "1.parquet")
     write(tmp_path / "2.parquet", ip=pa.array(["10.0.0.1", None]))
     assert read(str(tmp_path), "ip")["ip"].to_list() == [None, None, "10.0.0.1", None]
+
+
+def test_a_mapped_column_may_be_missing_in_some_files_and_not_in_all(tmp_path: Path) -> None:
+    write(tmp_path / "1.parquet")
+    write(tmp_path / "2.parquet", client=pa.array(["10.0.0.1", None]))
+    found = batches(open_source(str(tmp_path), {"ip": "client"}), [*REQUIRED, "ip"])
+    assert [batch.rows["ip"].to_list() for batch in found] == [[None, None], ["10.0.0.1", None]]
+    with pytest.raises(InputError, match=r"has column 'address' \(the setting columns maps ip to it\)"):
+        open_source(str(tmp_path), {"ip": "address"})
 
 
 def test_row_groups_outside_the_window_are_not_read(tmp_path: Path) -> None:

@@ -66,11 +66,13 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     from flows.upkeep import clean_up
 
     log, output = write(rows(), tmp_path), tmp_path / "out"
+    long_ago = time.time() - 40 * 86_400
     detected(log, output)
+    os.utime(next(output.glob("date=*/run_id=*")), (long_ago, long_ago))
     detected(log, output, seed=1)
     begin(open_run(str(log), output, DetectSettings(seed=2), (None, None)))
     (output / "vectors" / "e1").mkdir(parents=True, exist_ok=True)
-    long_ago = time.time() - 40 * 86_400
+    assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
     for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*/"), *output.glob(".staging/*/")]:
         os.utime(place, (long_ago, long_ago))
     assert clean_up(output) == {"unfinished runs": 1, "superseded runs": 1, "encoders": 1}
@@ -78,3 +80,26 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     assert not (output / "vectors" / "e1").exists()
     assert len(list(output.glob("date=*/run_id=*"))) == 1
     assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
+
+
+def test_a_run_that_finishes_while_it_is_looked_at_does_not_stop_the_clean_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.upkeep import tidy
+
+    run = open_run(str(write(rows(), tmp_path)), tmp_path / "out", DetectSettings(), (None, None))
+    begin(run)
+    (run.output / "encoder" / "e1").mkdir(parents=True)
+    os.utime(run.output / "encoder" / "e1", (0, 0))
+    real = Path.read_text
+
+    def finishes(file: Path) -> str:
+        if file.name == "request.json":
+            published = run.output / "date=2026-06-01" / "run_id=r1"
+            published.mkdir(parents=True)
+            (published / "manifest.json").write_text('{"encoder": {"identity": "e1"}}')
+            file.unlink()
+        return real(file)
+
+    monkeypatch.setattr(Path, "read_text", finishes)
+    assert tidy(run.output, 30, 7)["encoders"] == 0
