@@ -19,7 +19,7 @@ from embeddings.describe import describe
 from embeddings.templates import template
 from embeddings.views import View
 from flows import tables
-from flows.redact import redact
+from flows.redact import blank, blank_words, redact
 from flows.run import Counts, Run
 from flows.stages import vectors_of, window_of
 
@@ -110,7 +110,7 @@ def _texts_of(log: Traffic, case: Case) -> NDArray[np.int64]:
 
 
 def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list[Wording]:
-    """Say of each case what its texts have in common, and which words stand out."""
+    """Say of each case what its texts have in common, and which words stand out, as they may be shown."""
     label = np.full(inputs.texts.height, -1, dtype=np.int64)
     members = [_texts_of(log, case) for case in cases]
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
@@ -118,15 +118,13 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     texts = inputs.texts["text"]
     counts = inputs.texts["count"].to_numpy().astype(np.int64)
     described = describe(texts.to_list(), counts, label, inputs.vectors, run.settings.describe)
-    said = {d.label: d for d in described}
-    wordings = []
+    said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
-        if i in said:
-            wordings.append(Wording(said[i].template, list(said[i].keywords)))
-        else:
+        if i not in said:
             even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
-            wordings.append(Wording(template(texts.gather(even).to_list()).text, []))
-    return wordings
+            said[i] = template(texts.gather(even).to_list()).text, ()
+    show = run.settings.show
+    return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
 
 
 def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
@@ -183,15 +181,15 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
         frame = pl.DataFrame({"label": labels, "account": log.account}).filter(pl.col("label") >= 0)
         sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
         for label, n_prompts, n_accounts in sizes.iter_rows():
-            said: Mapping[str, Any] = words.get(label, {})
+            said: Mapping[str, Any] = words[label]
             out.append(
                 {
                     "cluster_id": ids[view, label],
                     "view": view,
                     "n_prompts": n_prompts,
                     "n_accounts": n_accounts,
-                    "template": said.get("template"),
-                    "keywords": said.get("keywords", []),
+                    "template": blank(said["template"], run.settings.show),
+                    "keywords": blank_words(said["keywords"], run.settings.show),
                     "strength": strengths[label],
                     "campaign_id": of_cluster.get(ids[view, label]),
                 }

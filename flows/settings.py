@@ -35,7 +35,8 @@ class ShowSettings(BaseModel):
     exemplars: int = Field(default=5, ge=0, le=50, description="Prompts that show a campaign, of each kind.")
     redact: Literal["nothing", "identifiers", "everything"] = Field(
         default="identifiers",
-        description="What to blank in shown prompts: e-mail addresses, numbers and keys, or all of the text.",
+        description="What to blank in shown prompts, templates and keywords: e-mail addresses, numbers and "
+        "keys, or all of the text.",
     )
     characters: int = Field(default=2000, ge=0, description="Characters of a shown prompt at most.")
 
