@@ -35,6 +35,7 @@ Keys = NDArray[np.uint64]
 CHUNK = 131_072  # points searched for at a time: bounds memory
 _BATCH = 2048  # points that meet a list at a time
 _LOOKING = 8192  # points whose lists are found at a time
+_PAIRS = 1 << 20  # pairs put in order at a time, where points have too many
 
 
 class _Bits(NamedTuple):
@@ -114,7 +115,7 @@ def _search(
     others = list(pool.map(lambda some: answering(vectors[some]), members))
     found = [np.empty((0, k), dtype=np.int32)]
     for chunk in _chunks(blocks):
-        met = list(_meetings(vectors, lists, members, others, chunk, bits, pool))
+        met = list(_meetings(vectors, lists, k, members, others, chunk, bits, pool))
         keys = [[key for one in met for key in one[number]] for number in range(len(chunk))]
         found += pool.map(lambda block, keys: _best(len(block), k, keys, bits), chunk, keys)
         if progress is not None:
@@ -137,6 +138,7 @@ def _chunks(blocks: Sequence[Ints]) -> Iterator[list[Ints]]:
 def _meetings(
     vectors: Vectors,
     lists: Lists,
+    k: int,
     members: list[Rows],
     others: list[Vectors],
     chunk: list[Ints],
@@ -159,12 +161,27 @@ def _meetings(
 
     def within(rows: Rows, others: Vectors, members: Rows) -> Keys:
         beyond = asking[rows] @ others.T
-        pairs = np.flatnonzero(beyond < 0)
+        near = beyond < 0
+        if np.count_nonzero(near) > k * len(rows):  # equal vectors: each is within the bound of all
+            near = _nearest(beyond, members, k, bits)
+        pairs = np.flatnonzero(near)
         row = pairs // len(members)
         member = members.take(pairs - row * len(members)).astype(np.uint64)
         return head[rows].take(row) | bits.nearness(beyond.take(pairs)) | member
 
     return pool.map(meet, _asked(vectors, lists, chunk, pool), members, others)
+
+
+def _nearest(beyond: Floats, members: Rows, k: int, bits: _Bits) -> NDArray[np.bool_]:
+    """Tell which pairs (q, m) are within bounds and among the k of their row whose keys come first."""
+    near = np.empty(beyond.shape, dtype=bool)
+    step = max(1, _PAIRS // len(members))
+    for at in range(0, len(beyond), step):
+        some = beyond[at : at + step]
+        key = bits.nearness(some) | members.astype(np.uint64)
+        last = min(k, len(members)) - 1
+        near[at : at + step] = (key <= np.partition(key, last, axis=1)[:, last, None]) & (some < 0)
+    return near
 
 
 def _asked(vectors: Vectors, lists: Lists, chunk: list[Ints], pool: ThreadPoolExecutor) -> list[Rows]:

@@ -1,5 +1,6 @@
 """The index: neighbours against brute force by value, and what is saved."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -93,6 +94,19 @@ def test_searching_by_list_finds_what_it_says() -> None:
     assert found.recall >= 0.95
     assert hits == pytest.approx(found.recall, abs=0.03)
     np.testing.assert_allclose(found.distances[rows, 0], apart.min(axis=1), atol=1e-4, rtol=0.3)
+
+
+def test_thousands_of_equal_vectors_take_no_memory_by_the_pair() -> None:
+    vectors = scatter(9000)
+    equal = np.arange(0, 9000, 2)
+    vectors[equal] = vectors[0]
+    tracemalloc.start()
+    found = nearest(vectors, IndexSettings(k=5), seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.distances[equal] == 0).all()
+    assert found.indices[equal[-1]].tolist() == equal[:5].tolist()
+    assert peak < 12 * len(equal) ** 2  # a pair's key takes 8 bytes, and as much again to be sorted
 
 
 def test_the_rule_goes_by_size() -> None:
