@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from embeddings.inverted import CHUNK, nearest_in_lists, prepare_lists
 from embeddings.lists import Lists
@@ -24,6 +25,7 @@ _EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index
 _BLOCKS = 12  # blocks that queries are asked in: what shards are made of
 BLOCK_LEAST = 2_000  # queries below which a block is not worth its own
+_DIMENSIONS = math.factorial(8)  # of the index that a factory is tried on: codes cut them into equal parts
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -34,7 +36,23 @@ class IndexSettings:
     recall: float = Field(
         default=0.95, gt=0, le=1, description="Share of the true neighbours to find, measured on a sample."
     )
-    factory: str = Field(default="", description="FAISS index-factory string; empty: chosen by size.")
+    factory: str = Field(
+        default="",
+        description="FAISS index-factory string; empty: chosen by size. Brute force where too few to train.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a factory that FAISS does not know."""
+        if not self.factory:
+            return
+        import faiss
+
+        try:
+            faiss.index_factory(_DIMENSIONS, self.factory, faiss.METRIC_L2)
+        except RuntimeError:
+            raise PydanticCustomError(
+                "factory", "expected a FAISS index-factory string such as IVF256,Flat"
+            ) from None
 
 
 class Index(NamedTuple):
@@ -95,8 +113,10 @@ def build(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "")
     if lists is not None:
         lists.cp.seed, lists.cp.niter, lists.cp.max_points_per_centroid = seed, 8, 64
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if not index.is_trained:
+    try:
         index.train(vectors)
+    except RuntimeError:  # there are fewer vectors than it has lists or codes
+        factory, index = "Flat", faiss.IndexFlatL2(d)
     index.add(vectors)
     return Index(index, factory, settings, seed, model)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from campaigns.judge import JudgeSettings
 from embeddings.clusters import AccountClusters, FineClusters
@@ -62,6 +63,13 @@ class WorkSettings(BaseModel):
     )
 
 
+def _with_the_full_text(views: tuple[View, ...]) -> tuple[View, ...]:
+    """Refuse views without the full text, which accounts and exemplars are seen by, and one named twice."""
+    if View.FULL not in views or len(set(views)) < len(views):
+        raise PydanticCustomError("views", "expected different views, 'full' among them")
+    return views
+
+
 class DetectSettings(BaseModel):
     """Everything that shapes a run of detection."""
 
@@ -73,8 +81,9 @@ class DetectSettings(BaseModel):
         min_length=1,
         description="A SentenceTransformer by name or folder; 'fitted': one fitted to the log itself.",
     )
-    views: Annotated[tuple[View, ...], Field(min_length=1)] = Field(
-        default=(View.FULL, View.SKELETON, View.RUN), description="In which ways prompts are looked at."
+    views: Annotated[tuple[View, ...], AfterValidator(_with_the_full_text)] = Field(
+        default=(View.FULL, View.SKELETON, View.RUN),
+        description="In which ways prompts are looked at; 'full' is needed.",
     )
     columns: Mapping[Column, str] = Field(
         default_factory=dict, description="Our column name to the log's, where they differ."

@@ -43,6 +43,14 @@ def test_neighbours_are_those_of_brute_force(factory: str) -> None:
     np.testing.assert_allclose(found.distances, distances, rtol=1e-5)
 
 
+@pytest.mark.parametrize("factory", ["IVF64,Flat", "PQ8"])
+def test_where_there_are_too_few_to_train_a_factory_all_are_compared(factory: str) -> None:
+    vectors = scatter(40)
+    found = nearest(vectors, IndexSettings(k=5, factory=factory), seed=0)
+    np.testing.assert_array_equal(found.indices, brute(vectors, 5)[0])
+    assert (found.index, found.recall) == ("Flat", 1.0)
+
+
 def test_the_measured_recall_is_the_true_one() -> None:
     vectors = scatter(500, d=32)
     found = nearest(vectors, IndexSettings(k=10, recall=0.05, factory="IVF64,Flat"), seed=0)
