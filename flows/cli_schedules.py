@@ -153,10 +153,14 @@ def _plan(
     """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
     from zoneinfo import ZoneInfo
 
+    from flows.run import _absolute
     from flows.server import configured, set_defaults
-    from flows.settings import read_settings
+    from flows.settings import FITTED, read_settings
 
     settings = read_settings(config)
+    encoder = Path(settings.encoder).expanduser()
+    if settings.encoder != FITTED and encoder.is_dir():  # workers look from folders of their own
+        settings = settings.model_copy(update={"encoder": _absolute(str(encoder))})
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
@@ -168,8 +172,7 @@ def _plan(
         )
     from flows.deploy import Plan
 
-    place = log if "://" in log else str(Path(log).absolute())
     return Plan(
-        log=place, output=output.absolute(), name=name, settings=settings,
+        log=_absolute(log), output=output.absolute(), name=name, settings=settings,
         nightly=nightly or Plan.nightly, zone=zone, webhook=webhook,
     )  # fmt: skip

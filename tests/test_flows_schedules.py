@@ -95,6 +95,22 @@ def test_deploy_puts_three_schedules_with_zone_and_limit_on_the_server(
     assert until(lambda: ask("/flow_runs/count", deployments={"name": {"any_": ["x-nightly"]}}), 90)
 
 
+@pytest.mark.parametrize("log", ["log", "simplecache::/data/log", "s3://bucket/log"])
+def test_what_a_schedule_reads_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    from flows.cli_schedules import _plan
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    for encoder, found in (("models/mine", str(tmp_path / "models" / "mine")), ("some/model", "some/model")):
+        Path("c.toml").write_text(f"encoder = '{encoder}'\n")
+        plan = _plan("deploy", log, Path("out"), "x", Path("c.toml"), None, "UTC", None)
+        assert plan.settings.encoder == found
+        assert (plan.log, plan.output) == (str(tmp_path / log) if log == "log" else log, tmp_path / "out")
+
+
 def test_the_file_of_schedules_says_the_same_as_the_command(tmp_path: Path, prefect_api: str) -> None:
     prefect = Path(sys.executable).with_name("prefect")
     call(prefect_api, prefect, "work-pool", "create", "hydrascope", "--type", "process")
