@@ -177,7 +177,7 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
     for view, labels in log.clusters.items():
         place = run.place("cluster", view)
         words = {word["label"]: word for word in json.loads((place / "words.json").read_text())}
-        strengths = _mean_strengths(place)
+        strengths = _mean_strengths(run, view)
         frame = pl.DataFrame({"label": labels, "account": log.account}).filter(pl.col("label") >= 0)
         sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
         for label, n_prompts, n_accounts in sizes.iter_rows():
@@ -197,11 +197,14 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
     return out
 
 
-def _mean_strengths(place: Path) -> NDArray[np.float64]:
+def _mean_strengths(run: Run, view: str) -> NDArray[np.float64]:
+    """Return the mean strength of each cluster's prompts, those of the same text included."""
+    place = run.place("cluster", view)
     labels, strengths = np.load(place / "labels.npy"), np.load(place / "strengths.npy")
+    counts = pl.read_parquet(run.place("views", view) / "texts.parquet")["count"].to_numpy()
     inside = labels >= 0
-    n = np.bincount(labels[inside])
-    return np.bincount(labels[inside], weights=strengths[inside]) / np.maximum(n, 1)
+    labels, counts = labels[inside], counts[inside]
+    return np.bincount(labels, weights=strengths[inside] * counts) / np.bincount(labels, weights=counts)
 
 
 def _write_prompts(run: Run, log: Traffic, ids: ClusterIds, campaign: pl.Series, out: Path) -> None:

@@ -184,7 +184,7 @@ def evidence(run: Run, part: str, out: Path) -> Counts:
 
 
 def shard_bounds(run: Run, view: str) -> list[tuple[int, int]]:
-    """Return where the shards of a view begin and end; none for a view that sees nothing."""
+    """Return where the shards of a view begin and end; one empty shard of a view that sees nothing."""
     n = int(_done(run, "views", view)["texts"])
     shards = max(1, min(run.settings.work.shards, n // SHARD_LEAST))
     edges = np.linspace(0, n, shards + 1).astype(int).tolist()
