@@ -154,7 +154,7 @@ def _plan(
     from zoneinfo import ZoneInfo
 
     from flows.run import _absolute
-    from flows.server import configured, set_defaults
+    from flows.server import check_answer, configured, set_defaults
     from flows.settings import FITTED, read_settings
 
     settings = read_settings(config)
@@ -170,6 +170,7 @@ def _plan(
         raise InputError(
             f"{command} needs a Prefect server: run `prefect server start` and set PREFECT_API_URL"
         )
+    check_answer()
     from flows.deploy import Plan
 
     return Plan(

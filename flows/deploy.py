@@ -25,7 +25,7 @@ from flows.artifacts import REPORTED
 from flows.detect import detect
 from flows.errors import InputError
 from flows.server import QUIET
-from flows.settings import DetectSettings
+from flows.settings import FITTED, DetectSettings
 from flows.upkeep import clean_up, refit
 
 TAG = "hydrascope"  # of every run
@@ -76,6 +76,7 @@ class Plan:
 def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
     """Return the deployments of a plan: nightly detection, the weekly refit, the clean-up.
 
+    The refit has no schedule at work where the settings name another encoder than the fitted one.
     Each waits while an earlier run of its own is at work: one a log, late runs catch up in order.
     """
     one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -95,7 +96,7 @@ def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
         ),
         refit.to_deployment(
             f"{plan.name}-weekly",
-            schedule=Cron(plan.weekly, timezone=plan.zone),
+            schedule=Cron(plan.weekly, timezone=plan.zone, active=plan.settings.encoder == FITTED),
             parameters=given,
             description="The encoder, fitted anew to the last seven days.",
             tags=tags,
