@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -148,20 +148,15 @@ def _edges(n: int) -> list[int]:
     return np.linspace(0, n, blocks + 1).astype(int).tolist()
 
 
-def neighbours_of(
-    index: Index, vectors: Vectors, shard: tuple[int, int], progress: Callable[[int], None] | None = None
-) -> Neighbours:
-    """Return the k nearest others of one of the `query_shards` of the (n, d) vectors that were indexed.
-
-    `progress` is told the queries done so far.
-    """
+def neighbours_of(index: Index, vectors: Vectors, shard: tuple[int, int]) -> Neighbours:
+    """Return the k nearest others of one of the `query_shards` of the (n, d) vectors that were indexed."""
     n, k = len(vectors), index.settings.k
     if index.shape[0] != n:
         raise ValueError(f"the index holds {index.shape[0]} rows, vectors has {n}")
     edges = [edge for edge in _edges(n) if shard[0] <= edge <= shard[1]]
     blocks = [np.arange(start, stop) for start, stop in pairwise(edges)]
     asked = nearest_in_lists if isinstance(index.body, Lists) else _nearest_in_faiss
-    found = asked(index.body, vectors, min(k, max(n - 1, 0)) + 1, blocks, progress)
+    found = asked(index.body, vectors, min(k, max(n - 1, 0)) + 1, blocks)
     return Neighbours(*tidy(vectors, found, k, shard[0]), index.recall, index.ran)
 
 
@@ -170,24 +165,16 @@ def _nearest_in_faiss(
     vectors: Vectors,
     k: int,
     blocks: Sequence[NDArray[np.int64]],
-    progress: Callable[[int], None] | None,
 ) -> NDArray[np.int64]:
     found = [np.empty((0, k), dtype=np.int64)]
     for block in blocks:
         found.append(index.search(np.ascontiguousarray(vectors[block], dtype=np.float32), k)[1])
-        if progress is not None:
-            progress(sum(map(len, found)))
     return np.concatenate(found)
 
 
-def nearest(
-    vectors: Vectors,
-    settings: IndexSettings,
-    seed: int,
-    progress: Callable[[int], None] | None = None,
-) -> Neighbours:
+def nearest(vectors: Vectors, settings: IndexSettings, seed: int) -> Neighbours:
     """Return the k nearest others of each of (n, d) vectors, with the recall measured on a sample."""
-    return neighbours_of(prepare(vectors, settings, seed), vectors, (0, len(vectors)), progress)
+    return neighbours_of(prepare(vectors, settings, seed), vectors, (0, len(vectors)))
 
 
 def save(index: Index, path: Path) -> None:

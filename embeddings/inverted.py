@@ -7,7 +7,7 @@ lists than one in the open. numpy's matrix product is used, which ran ten times 
 faiss-cpu's wheel.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
@@ -84,20 +84,14 @@ def prepare_lists(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[L
     return lists, recall_of(vectors, rows, found, true)
 
 
-def nearest_in_lists(
-    lists: Lists,
-    vectors: Vectors,
-    k: int,
-    blocks: Sequence[Ints],
-    progress: Callable[[int], None] | None = None,
-) -> Rows:
+def nearest_in_lists(lists: Lists, vectors: Vectors, k: int, blocks: Sequence[Ints]) -> Rows:
     """Return the k nearest rows (q, k) of each row in the blocks, itself among them.
 
     The last bits of a matrix product depend on its shape: that goes by block, so the answer for a block is
     the same whatever others are asked for with it, and by how many threads.
     """
     with product_threads() as pool:
-        return _search(vectors, lists, k, blocks, pool, progress)
+        return _search(vectors, lists, k, blocks, pool)
 
 
 def _search(
@@ -106,7 +100,6 @@ def _search(
     k: int,
     blocks: Sequence[Ints],
     pool: ThreadPoolExecutor,
-    progress: Callable[[int], None] | None = None,
 ) -> Rows:
     """Let the points that look at each list meet it, and keep the k best of each point."""
     n = len(vectors)
@@ -118,8 +111,6 @@ def _search(
         met = list(_meetings(vectors, lists, k, members, others, chunk, bits, pool))
         keys = [[key for one in met for key in one[number]] for number in range(len(chunk))]
         found += pool.map(lambda block, keys: _best(len(block), k, keys, bits), chunk, keys)
-        if progress is not None:
-            progress(sum(map(len, found)))
     return np.concatenate(found)
 
 

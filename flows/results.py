@@ -116,8 +116,7 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
         label[members[i]] = i
     texts = inputs.texts["text"]
-    counts = inputs.texts["count"].to_numpy().astype(np.int64)
-    described = describe(texts.to_list(), counts, label, inputs.vectors, run.settings.describe)
+    described = describe(texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
         if i not in said:

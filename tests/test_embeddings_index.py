@@ -207,9 +207,3 @@ def test_an_index_of_other_vectors_is_refused() -> None:
     index = prepare(scatter(50), IndexSettings(), seed=0)
     with pytest.raises(ValueError, match="the index holds 50 rows, vectors has 49"):
         neighbours_of(index, scatter(49), (0, 49))
-
-
-def test_progress_counts_the_rows() -> None:
-    seen: list[int] = []
-    nearest(scatter(100), IndexSettings(), seed=0, progress=seen.append)
-    assert seen == [100]

@@ -22,11 +22,8 @@ class TinyEncoder:
 
     identity = "tiny"
     dimension = 32
-    n_unknown = 0
 
-    def encode(
-        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in [*text.lower().split()[:200], "a text"]:
