@@ -98,12 +98,13 @@ def _campaign(
     rows = log.rows[_rows(log, case)]
     n_accounts, lookalike = len(case.group.members), case.lookalike
     aim = case.capability.replace("_", " ")
+    about = f" ({', '.join(words.keywords[:4])})" if words.keywords else ""
     return {
         "campaign_id": cid,
         "rank": rank,
         "reported": case.reported,
         "decision_reason": case.decision_reason,
-        "title": f"{n_accounts:,} accounts: {aim} ({', '.join(words.keywords[:4])})",
+        "title": f"{n_accounts:,} accounts: {aim}{about}",
         "window_start": window[0],
         "window_end": window[1],
         "first_seen": rows["timestamp"].min(),

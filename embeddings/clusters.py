@@ -6,7 +6,6 @@ scikit-learn's HDBSCAN, which answer as hdbscan's do in a sixth of the time. A t
 times is a thousand points to them.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -103,11 +102,10 @@ def cluster_vectors(
     index: IndexSettings,
     clusters: ClusterSettings,
     seed: int,
-    progress: Callable[[int], None] | None = None,
 ) -> tuple[Clusters, Neighbours]:
     """Find the clusters of (n, d) vectors: neighbours, then HDBSCAN. The whole engine."""
     vectors = unit_rows(vectors)
-    neighbours = nearest(vectors, index, seed, progress)
+    neighbours = nearest(vectors, index, seed)
     return cluster_smoothed(vectors, neighbours, counts, clusters), neighbours
 
 

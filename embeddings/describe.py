@@ -1,4 +1,4 @@
-"""What a cluster says: a medoid, spread-out exemplars, keywords, and a template with slots and fillings."""
+"""What a cluster says: keywords, and a template with slots."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,6 @@ from embeddings.templates import even, template
 
 Ints = NDArray[np.int64]
 Labels = NDArray[np.int32] | Ints
-Vectors = NDArray[np.float32]
 _WORD = rf"[\p{{L}}--[{UNSPACED}]][\p{{L}}\p{{M}}\p{{N}}'’]+"  # for polars, like the next
 _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
 
@@ -23,62 +22,30 @@ _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
 class DescribeSettings:
     """How much is said of a cluster."""
 
-    exemplars: int = Field(default=5, ge=1, le=50, description="Spread-out examples of each cluster.")
     keywords: int = Field(default=8, ge=0, le=50, description="Keywords of each cluster.")
-    sample: int = Field(
-        default=200, ge=1, description="Texts of a cluster that its keywords and exemplars are drawn from."
-    )
+    sample: int = Field(default=200, ge=1, description="Texts of a cluster that its keywords are drawn from.")
 
 
 class Description(NamedTuple):
-    """One cluster in words. medoid and exemplars are row numbers; slots as in Template."""
+    """One cluster in words."""
 
     label: int
-    medoid: int
-    exemplars: tuple[int, ...]
     keywords: tuple[str, ...]
     template: str
-    slots: tuple[tuple[str, ...], ...]
 
 
-def describe(
-    texts: Sequence[str], counts: Ints, labels: Labels, vectors: Vectors, settings: DescribeSettings
-) -> list[Description]:
+def describe(texts: Sequence[str], labels: Labels, settings: DescribeSettings) -> list[Description]:
     """Describe each cluster of n texts, in label order; noise (-1) is only the background of the keywords."""
     order = np.argsort(labels, kind="stable")
     found, start = np.unique(labels[order], return_index=True)
     parts = np.split(order, start[1:]) if len(order) else []
-    members = dict(zip(found.tolist(), parts, strict=True))
-    samples = {label: even(rows, settings.sample) for label, rows in members.items()}
+    samples = {label: even(rows, settings.sample) for label, rows in zip(found.tolist(), parts, strict=True)}
     words = _keywords(texts, samples, settings.keywords)
-    out = []
-    for label, rows in samples.items():
-        if label < 0:
-            continue
-        medoid, exemplars = _exemplars(members[label], rows, counts, vectors, settings.exemplars)
-        common = template([texts[row] for row in even(rows, 16)])
-        out.append(Description(label, medoid, exemplars, words.get(label, ()), common.text, common.slots))
-    return out
-
-
-def _exemplars(
-    members: Ints, sample: Ints, counts: Ints, vectors: Vectors, most: int
-) -> tuple[int, tuple[int, ...]]:
-    """Return the member nearest the weighted mean, and examples that start there and spread out.
-
-    Each further example is the one farthest from those taken (Gonzalez 1985), among the nearest nine tenths
-    of the sample, so that examples show the cluster's breadth and not its strays.
-    """
-    centre = counts[members] @ vectors[members]
-    medoid = int(members[np.argmax(vectors[members] @ centre)])
-    apart = np.linalg.norm(vectors[sample] - vectors[medoid], axis=1)
-    sample = sample[apart <= np.quantile(apart, 0.9)]
-    taken = [medoid]
-    gap = np.linalg.norm(vectors[sample] - vectors[medoid], axis=1)
-    while len(taken) < most and len(sample) and gap.max() > 0:
-        taken.append(int(sample[np.argmax(gap)]))
-        gap = np.minimum(gap, np.linalg.norm(vectors[sample] - vectors[taken[-1]], axis=1))
-    return medoid, tuple(taken)
+    return [
+        Description(label, words.get(label, ()), template([texts[row] for row in even(rows, 16)]).text)
+        for label, rows in samples.items()
+        if label >= 0
+    ]
 
 
 def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict[int, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Encoders: text in, unit vectors out. Fitted, pretrained static, or any sentence-transformers model."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -20,16 +20,14 @@ _log = logging.getLogger(__name__)
 class Encoder(Protocol):
     """What turns texts into vectors.
 
-    identity: digest of the model's files and of the settings that change vectors. dimension: d. n_unknown:
-    texts encoded so far that had no known token and were given `vectors.unknown_vector`.
+    identity: digest of the model's files and of the settings that change vectors. dimension: d.
     """
 
     identity: str
     dimension: int
-    n_unknown: int
 
-    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Vectors:
-        """Return (n, d) float32 rows of length one; progress is called with the texts done so far."""
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) float32 unit rows; texts without a known token get `vectors.unknown_vector`."""
         ...
 
 

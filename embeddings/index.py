@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from embeddings.inverted import CHUNK, nearest_in_lists, prepare_lists
 from embeddings.lists import Lists
@@ -24,6 +25,7 @@ _EXACT = 8_000  # rows up to which brute force is as fast as anything
 _FULL = 4_000_000  # rows up to which full-precision vectors are kept in the index
 _BLOCKS = 12  # blocks that queries are asked in: what shards are made of
 BLOCK_LEAST = 2_000  # queries below which a block is not worth its own
+_DIMENSIONS = math.factorial(8)  # of the index that a factory is tried on: codes cut them into equal parts
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -34,7 +36,23 @@ class IndexSettings:
     recall: float = Field(
         default=0.95, gt=0, le=1, description="Share of the true neighbours to find, measured on a sample."
     )
-    factory: str = Field(default="", description="FAISS index-factory string; empty: chosen by size.")
+    factory: str = Field(
+        default="",
+        description="FAISS index-factory string; empty: chosen by size. Brute force where too few to train.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a factory that FAISS does not know."""
+        if not self.factory:
+            return
+        import faiss
+
+        try:
+            faiss.index_factory(_DIMENSIONS, self.factory, faiss.METRIC_L2)
+        except RuntimeError:
+            raise PydanticCustomError(
+                "factory", "expected a FAISS index-factory string such as IVF256,Flat"
+            ) from None
 
 
 class Index(NamedTuple):
@@ -95,8 +113,10 @@ def build(vectors: Vectors, settings: IndexSettings, seed: int, model: str = "")
     if lists is not None:
         lists.cp.seed, lists.cp.niter, lists.cp.max_points_per_centroid = seed, 8, 64
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if not index.is_trained:
+    try:
         index.train(vectors)
+    except RuntimeError:  # there are fewer vectors than it has lists or codes
+        factory, index = "Flat", faiss.IndexFlatL2(d)
     index.add(vectors)
     return Index(index, factory, settings, seed, model)
 
@@ -128,20 +148,15 @@ def _edges(n: int) -> list[int]:
     return np.linspace(0, n, blocks + 1).astype(int).tolist()
 
 
-def neighbours_of(
-    index: Index, vectors: Vectors, shard: tuple[int, int], progress: Callable[[int], None] | None = None
-) -> Neighbours:
-    """Return the k nearest others of one of the `query_shards` of the (n, d) vectors that were indexed.
-
-    `progress` is told the queries done so far.
-    """
+def neighbours_of(index: Index, vectors: Vectors, shard: tuple[int, int]) -> Neighbours:
+    """Return the k nearest others of one of the `query_shards` of the (n, d) vectors that were indexed."""
     n, k = len(vectors), index.settings.k
     if index.shape[0] != n:
         raise ValueError(f"the index holds {index.shape[0]} rows, vectors has {n}")
     edges = [edge for edge in _edges(n) if shard[0] <= edge <= shard[1]]
     blocks = [np.arange(start, stop) for start, stop in pairwise(edges)]
     asked = nearest_in_lists if isinstance(index.body, Lists) else _nearest_in_faiss
-    found = asked(index.body, vectors, min(k, max(n - 1, 0)) + 1, blocks, progress)
+    found = asked(index.body, vectors, min(k, max(n - 1, 0)) + 1, blocks)
     return Neighbours(*tidy(vectors, found, k, shard[0]), index.recall, index.ran)
 
 
@@ -150,24 +165,16 @@ def _nearest_in_faiss(
     vectors: Vectors,
     k: int,
     blocks: Sequence[NDArray[np.int64]],
-    progress: Callable[[int], None] | None,
 ) -> NDArray[np.int64]:
     found = [np.empty((0, k), dtype=np.int64)]
     for block in blocks:
         found.append(index.search(np.ascontiguousarray(vectors[block], dtype=np.float32), k)[1])
-        if progress is not None:
-            progress(sum(map(len, found)))
     return np.concatenate(found)
 
 
-def nearest(
-    vectors: Vectors,
-    settings: IndexSettings,
-    seed: int,
-    progress: Callable[[int], None] | None = None,
-) -> Neighbours:
+def nearest(vectors: Vectors, settings: IndexSettings, seed: int) -> Neighbours:
     """Return the k nearest others of each of (n, d) vectors, with the recall measured on a sample."""
-    return neighbours_of(prepare(vectors, settings, seed), vectors, (0, len(vectors)), progress)
+    return neighbours_of(prepare(vectors, settings, seed), vectors, (0, len(vectors)))
 
 
 def save(index: Index, path: Path) -> None:

@@ -7,7 +7,7 @@ lists than one in the open. numpy's matrix product is used, which ran ten times 
 faiss-cpu's wheel.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
@@ -35,6 +35,7 @@ Keys = NDArray[np.uint64]
 CHUNK = 131_072  # points searched for at a time: bounds memory
 _BATCH = 2048  # points that meet a list at a time
 _LOOKING = 8192  # points whose lists are found at a time
+_PAIRS = 1 << 20  # pairs put in order at a time, where points have too many
 
 
 class _Bits(NamedTuple):
@@ -83,20 +84,14 @@ def prepare_lists(vectors: Vectors, k: int, recall: float, seed: int) -> tuple[L
     return lists, recall_of(vectors, rows, found, true)
 
 
-def nearest_in_lists(
-    lists: Lists,
-    vectors: Vectors,
-    k: int,
-    blocks: Sequence[Ints],
-    progress: Callable[[int], None] | None = None,
-) -> Rows:
+def nearest_in_lists(lists: Lists, vectors: Vectors, k: int, blocks: Sequence[Ints]) -> Rows:
     """Return the k nearest rows (q, k) of each row in the blocks, itself among them.
 
     The last bits of a matrix product depend on its shape: that goes by block, so the answer for a block is
     the same whatever others are asked for with it, and by how many threads.
     """
     with product_threads() as pool:
-        return _search(vectors, lists, k, blocks, pool, progress)
+        return _search(vectors, lists, k, blocks, pool)
 
 
 def _search(
@@ -105,7 +100,6 @@ def _search(
     k: int,
     blocks: Sequence[Ints],
     pool: ThreadPoolExecutor,
-    progress: Callable[[int], None] | None = None,
 ) -> Rows:
     """Let the points that look at each list meet it, and keep the k best of each point."""
     n = len(vectors)
@@ -114,11 +108,9 @@ def _search(
     others = list(pool.map(lambda some: answering(vectors[some]), members))
     found = [np.empty((0, k), dtype=np.int32)]
     for chunk in _chunks(blocks):
-        met = list(_meetings(vectors, lists, members, others, chunk, bits, pool))
+        met = list(_meetings(vectors, lists, k, members, others, chunk, bits, pool))
         keys = [[key for one in met for key in one[number]] for number in range(len(chunk))]
         found += pool.map(lambda block, keys: _best(len(block), k, keys, bits), chunk, keys)
-        if progress is not None:
-            progress(sum(map(len, found)))
     return np.concatenate(found)
 
 
@@ -137,6 +129,7 @@ def _chunks(blocks: Sequence[Ints]) -> Iterator[list[Ints]]:
 def _meetings(
     vectors: Vectors,
     lists: Lists,
+    k: int,
     members: list[Rows],
     others: list[Vectors],
     chunk: list[Ints],
@@ -159,12 +152,27 @@ def _meetings(
 
     def within(rows: Rows, others: Vectors, members: Rows) -> Keys:
         beyond = asking[rows] @ others.T
-        pairs = np.flatnonzero(beyond < 0)
+        near = beyond < 0
+        if np.count_nonzero(near) > k * len(rows):  # equal vectors: each is within the bound of all
+            near = _nearest(beyond, members, k, bits)
+        pairs = np.flatnonzero(near)
         row = pairs // len(members)
         member = members.take(pairs - row * len(members)).astype(np.uint64)
         return head[rows].take(row) | bits.nearness(beyond.take(pairs)) | member
 
     return pool.map(meet, _asked(vectors, lists, chunk, pool), members, others)
+
+
+def _nearest(beyond: Floats, members: Rows, k: int, bits: _Bits) -> NDArray[np.bool_]:
+    """Tell which pairs (q, m) are within bounds and among the k of their row whose keys come first."""
+    near = np.empty(beyond.shape, dtype=bool)
+    step = max(1, _PAIRS // len(members))
+    for at in range(0, len(beyond), step):
+        some = beyond[at : at + step]
+        key = bits.nearness(some) | members.astype(np.uint64)
+        last = min(k, len(members)) - 1
+        near[at : at + step] = (key <= np.partition(key, last, axis=1)[:, last, None]) & (some < 0)
+    return near
 
 
 def _asked(vectors: Vectors, lists: Lists, chunk: list[Ints], pool: ThreadPoolExecutor) -> list[Rows]:

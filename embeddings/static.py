@@ -5,7 +5,7 @@ the tokenizer's own, the sum is one sparse product. `SentenceTransformer(folder)
 vectors, only slower, except that it leaves a text without tokens at zero.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,12 @@ class StaticEncoder:
     def __init__(self, identity: str, words: Words, weights: Vectors, prompt: str = "") -> None:
         self.identity = identity
         self.dimension = int(weights.shape[1])
-        self.n_unknown = 0
         self._words = words
         self._weights = np.ascontiguousarray(weights, dtype=np.float32)
         self._prompt = prompt
 
-    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Vectors:
-        """Return (n, d) float32 unit rows; progress is called with the number of texts done so far.
-
-        Texts without a token get `vectors.unknown_vector` and are added to `n_unknown`.
-        """
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) float32 unit rows; texts without a token get `vectors.unknown_vector`."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start, stop in blocks(texts, _BLOCK_CHARACTERS):
             part = [self._prompt + text for text in texts[start:stop]] if self._prompt else texts[start:stop]
@@ -41,11 +37,7 @@ class StaticEncoder:
             bag = (np.ones(len(ids), dtype=np.float32), ids, starts)
             shape = (stop - start, len(self._weights))
             product(sparse.csr_array(bag, shape=shape), self._weights, out=vectors[start:stop])
-            if progress is not None:
-                progress(stop)
-        vectors, lost = finish(vectors)
-        self.n_unknown += lost
-        return vectors
+        return finish(vectors)
 
 
 def blocks(texts: Sequence[str], characters: int) -> Iterator[tuple[int, int]]:

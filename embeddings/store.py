@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
@@ -50,43 +50,24 @@ class VectorStore:
         self.folder = folder
         self.max_bytes = max_bytes
 
-    def encode(
-        self, encoder: Encoder, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> tuple[Vectors, int]:
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> tuple[Vectors, int]:
         """Return (n, d) float32 vectors of texts and the number of distinct texts that had to be encoded.
 
-        progress is called with the number of texts done so far. Where the folder cannot be written, a warning
-        is logged and the vectors are returned all the same.
+        Where the folder cannot be written, a warning is logged and the vectors are returned all the same.
         """
         keys = text_keys(texts)
         vectors = np.empty((len(texts), encoder.dimension), dtype=np.float32)
         missing = self._known(encoder, keys, vectors)
         first, copy = _first_of_each(keys[missing])
         new = missing[first]
-        if progress is not None:
-            progress(len(texts) - len(missing))
         for start in range(0, len(new), _SHARD_ROWS):
             rows = new[start : start + _SHARD_ROWS]
-            done = len(texts) - len(missing) + start
-            vectors[rows] = encoder.encode([texts[i] for i in rows], _later(progress, done))
+            vectors[rows] = encoder.encode([texts[i] for i in rows])
             self._write(encoder.identity, keys[rows], vectors[rows])
         vectors[missing] = vectors[new[copy]]
-        if progress is not None:
-            progress(len(texts))
         if len(new):
             self._tidy(encoder)
         return vectors, len(new)
-
-    def clear(self) -> None:
-        """Delete every vector."""
-        if self.folder.exists():
-            with self._lock():
-                for shard in self.folder.glob("*/*"):
-                    shutil.rmtree(shard, ignore_errors=True)
-
-    def size(self) -> int:
-        """Return the bytes that the vectors take."""
-        return sum(_bytes(shard) for shard in self._shards())
 
     def _known(self, encoder: Encoder, keys: Keys, vectors: Vectors) -> NDArray[np.int64]:
         """Fill in the vectors that are stored; return the rows (m,) of the others, in order."""
@@ -241,10 +222,6 @@ def _first_of_each(keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.argsort(first)
     rank[order] = np.arange(len(first))
     return first[order], rank[copy]
-
-
-def _later(progress: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
-    return None if progress is None else lambda n: progress(done + n)
 
 
 def _bytes(shard: Path) -> int:

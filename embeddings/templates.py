@@ -1,8 +1,8 @@
-"""What texts have in common: a template with slots and fillings."""
+"""What texts have in common: a template with slots."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import chain, pairwise
 from typing import NamedTuple, TypeVar
 
@@ -27,12 +27,10 @@ _Gaps = dict[int, range]  # by number of a kept token, the tokens of a text that
 class Template(NamedTuple):
     """What texts have in common.
 
-    text has "<*>" for each slot; slots holds sample fillings of each, in order; rigidity is the mean share
-    of a text's tokens that the template fixes (0..1).
+    text has "<*>" for each slot; rigidity is the mean share (0..1) of a text's tokens that it fixes.
     """
 
     text: str
-    slots: tuple[tuple[str, ...], ...]
     rigidity: float
 
 
@@ -46,7 +44,7 @@ def template(texts: Sequence[str]) -> Template:
     """
     kept = [text for text in (texts[row] for row in even(np.arange(len(texts)), 32)) if text.strip()]
     if not kept:
-        return Template("", (), 0.0)
+        return Template("", 0.0)
     parsed = sorted(_parse(kept), key=lambda text: len(text.tokens))
     shares = [0.1, 0.5] if len(parsed) > 2 else [0.0]
     found = [_skeleton(parsed[int(share * len(parsed))], parsed) for share in shares]
@@ -161,39 +159,20 @@ def _by_chance(run: str, sides: tuple[int, int], parsed: list[_Parsed], fillings
 
 
 def _write(skeleton: _Skeleton, parsed: list[_Parsed]) -> Template:
-    """Write the skeleton with its slots, and collect fillings as they stand in the texts."""
-    said = _said(skeleton, parsed)
+    """Write the skeleton, with a slot where more than a tenth of the texts fill a gap."""
+    filled = Counter(chain(*skeleton.fillings))
     base, keep = skeleton.base, skeleton.keep
     spans = _spans(base.text)
     pieces: list[str] = []
     for gap in range(len(keep) + 1):
-        if gap in said:
+        if filled[gap] > 0.1 * len(parsed):
             pieces.append(f" {SLOT} ")
         elif pieces and gap < len(keep):
             pieces.append(base.text[spans[keep[gap - 1]][1] : spans[keep[gap - 1] + 1][0]])
         if gap < len(keep):
             begin, end = spans[keep[gap]]
             pieces.append(base.text[begin:end])
-    return Template("".join(pieces).strip(), tuple(said.values()), skeleton.rigidity)
-
-
-def _said(skeleton: _Skeleton, parsed: list[_Parsed]) -> dict[int, tuple[str, ...]]:
-    """Return up to five fillings of each gap that more than a tenth of the texts fill, in order."""
-    held: dict[int, list[tuple[int, range]]] = {}
-    for number, gaps in enumerate(skeleton.fillings):
-        for gap, tokens in gaps.items():
-            held.setdefault(gap, []).append((number, tokens))
-    spans = cache(lambda number: _spans(parsed[number].text))
-    slots = {}
-    for gap in sorted(gap for gap, some in held.items() if len(some) > 0.1 * len(parsed)):
-        said: dict[str, None] = {}
-        for number, tokens in held[gap]:
-            begin, end = spans(number)[tokens.start][0], spans(number)[tokens.stop - 1][1]
-            said[parsed[number].text[begin:end]] = None
-            if len(said) == 5:
-                break
-        slots[gap] = tuple(said)
-    return slots
+    return Template("".join(pieces).strip(), skeleton.rigidity)
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Any sentence-transformers model: sorted by length, batched by tokens, on one device or several."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from embeddings.encoders import EncoderSettings
 
 Ints = NDArray[np.int64]
-Progress = Callable[[int], None] | None
 _BLOCK_CHARACTERS = 8_000_000  # text tokenised and sorted at a time: bounds memory
 _LONGEST_TOKEN = 16  # characters of a text kept for each token that the model reads
 _LONGEST_TEXT = 8192  # tokens, for a model that names no limit
@@ -49,23 +48,17 @@ class TransformerEncoder:
         self.identity = models.digest(
             folder, self._prompt, settings.truncate_dim, settings.dtype, settings.backend
         )
-        self.n_unknown = 0
 
-    def encode(self, texts: Sequence[str], progress: Progress = None) -> Vectors:
-        """Return (n, d) float32 unit rows; progress is called with the number of texts done so far.
-
-        Texts without a token that the model knows get the unknown vector and are added to `n_unknown`.
-        """
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) float32 unit rows; texts without a known token get `vectors.unknown_vector`."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         with self._lock:  # neither a fast tokenizer nor a pool of processes can be used by two threads
             for start, stop in blocks(texts, _BLOCK_CHARACTERS):
                 part = [text[: self._limit * _LONGEST_TOKEN] for text in texts[start:stop]]
-                self._block(part, vectors[start:stop], start, progress)
-        vectors, lost = finish(vectors)
-        self.n_unknown += lost
-        return vectors
+                self._block(part, vectors[start:stop])
+        return finish(vectors)
 
-    def _block(self, texts: list[str], out: Vectors, before: int, progress: Progress) -> None:
+    def _block(self, texts: list[str], out: Vectors) -> None:
         """Encode texts into `out`, longest first; the rows of unknown texts stay zero."""
         tokenizer = self._model.tokenizer
         ids = tokenizer(texts, truncation=True, max_length=self._limit)["input_ids"]
@@ -74,7 +67,6 @@ class TransformerEncoder:
         lengths = np.array([len(ids[i]) for i in rows], dtype=np.int64)
         several = len(self._devices) > 1
         batch_tokens = self._batch_tokens * (len(self._devices) * _SHARES if several else 1)
-        done = before + len(texts) - len(rows)
         for batch in token_batches(lengths, batch_tokens):
             at = rows[batch]
             if several:
@@ -82,9 +74,6 @@ class TransformerEncoder:
             else:
                 found = self._here([texts[i] for i in at], [ids[i] for i in at])
             out[at] = found[:, : self.dimension]
-            done += len(batch)
-            if progress is not None:
-                progress(done)
 
     def _here(self, texts: list[str], ids: list[list[int]]) -> Vectors:
         """Run one batch in this process."""

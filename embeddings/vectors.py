@@ -22,21 +22,13 @@ def unknown_vector(dimension: int) -> Vectors:
     return (signs / np.sqrt(dimension)).astype(np.float32)
 
 
-def finish(vectors: Vectors) -> tuple[Vectors, int]:
-    """Scale the rows of (n, d) to length one in place; a zero or non-finite row becomes the unknown vector.
-
-    Returns the vectors and how many rows were unknown.
-    """
+def finish(vectors: Vectors) -> Vectors:
+    """Scale rows (n, d) to length one in place; a zero or non-finite row becomes the unknown vector."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32))
     lost = ~np.isfinite(lengths) | (lengths <= 0)
     vectors /= np.where(lost, np.float32(1), lengths)[:, None]
     vectors[lost] = unknown_vector(vectors.shape[1])
-    return vectors, int(lost.sum())
-
-
-def unknown_rows(vectors: Vectors) -> NDArray[np.bool_]:
-    """Return (n,) which rows of (n, d) are the unknown vector."""
-    return np.abs(vectors - unknown_vector(vectors.shape[1])).max(axis=1, initial=0) < 1e-6
+    return vectors
 
 
 def in_threads(block: Callable[[int, int], None], n: int) -> None:

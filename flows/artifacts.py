@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import polars as pl
 from prefect.artifacts import (
@@ -49,13 +49,12 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
     No account names; prompt text only where the settings ask for it, and then in the table alone.
     """
     found = pl.read_parquet(run_dir / "campaigns.parquet").filter(pl.col("reported")).sort("rank")
-    found = found.head(ROWS_AT_MOST)
     manifest = json.loads((run_dir / "manifest.json").read_text())
     rows = [_row(campaign) for campaign in found.iter_rows(named=True)]
     reported = manifest["campaigns"]["reported"]
     quoted = found.select("title", "template").to_dicts() if settings.quote_in_ui else [{} for _ in rows]
     table = [row | words for row, words in zip(rows, quoted, strict=True)]
-    create_table_artifact(table, key="campaigns", description=f"{reported} campaigns reported")
+    create_table_artifact(table[:ROWS_AT_MOST], key="campaigns", description=f"{reported} campaigns reported")
     create_markdown_artifact(summary(manifest), key="summary", description="Requests, and seconds a stage")
     page = run_dir / "report.html"
     url = f"{settings.served_at.rstrip('/')}/{page.relative_to(output).as_posix()}"
@@ -71,6 +70,7 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
                 "prefect.resource.name": f"{row['accounts']} accounts, {row['capability']}",
             },
             payload=row | {"run_id": manifest["run_id"], "window_start": manifest["window_start"]},
+            id=uuid5(NAMESPACE_OID, f"{manifest['run_id']} {row['campaign']}"),  # told again, it is the same
         )
 
 

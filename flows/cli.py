@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from flows.errors import HydrascopeError, InputError
+from flows.times import microseconds
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -138,7 +139,7 @@ def detect(
     seed
         Seed of every random choice.
     enforcement
-        Parquet of bans and limits: account_id, timestamp, action.
+        Parquet of bans and limits: account_id, timestamp, action. Checked and recorded, not weighed yet.
     plain
         Run the same stages with no orchestrator.
 
@@ -249,11 +250,9 @@ def moment(text: str | None, option: str) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return microseconds(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
         raise InputError(f"{option} {text}: expected a day or a time such as 2026-06-01T12:00") from None
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
 
 
 def log_to_stderr() -> None:
@@ -261,5 +260,7 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(lambda record: not record.name.startswith("prefect"))
     level = os.environ.get("HYDRASCOPE_LOG", "WARNING").upper()
+    if level not in (levels := logging.getLevelNamesMapping()):
+        raise InputError(f"HYDRASCOPE_LOG={level}: expected one of {', '.join(levels)}")
     handler.setLevel(level)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])

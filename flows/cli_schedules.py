@@ -153,10 +153,14 @@ def _plan(
     """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
     from zoneinfo import ZoneInfo
 
-    from flows.server import configured, set_defaults
-    from flows.settings import read_settings
+    from flows.run import absolute
+    from flows.server import check_answer, configured, set_defaults
+    from flows.settings import FITTED, read_settings
 
     settings = read_settings(config)
+    encoder = Path(settings.encoder).expanduser()
+    if settings.encoder != FITTED and encoder.is_dir():  # workers look from folders of their own
+        settings = settings.model_copy(update={"encoder": absolute(str(encoder))})
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
@@ -166,10 +170,10 @@ def _plan(
         raise InputError(
             f"{command} needs a Prefect server: run `prefect server start` and set PREFECT_API_URL"
         )
+    check_answer()
     from flows.deploy import Plan
 
-    place = log if "://" in log else str(Path(log).absolute())
     return Plan(
-        log=place, output=output.absolute(), name=name, settings=settings,
+        log=absolute(log), output=output.absolute(), name=name, settings=settings,
         nightly=nightly or Plan.nightly, zone=zone, webhook=webhook,
     )  # fmt: skip

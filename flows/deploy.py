@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types import SecretDict
@@ -23,14 +25,17 @@ from flows.artifacts import REPORTED
 from flows.detect import detect
 from flows.errors import InputError
 from flows.server import QUIET
-from flows.settings import DetectSettings
+from flows.settings import FITTED, DetectSettings
 from flows.upkeep import clean_up, refit
 
-WEBHOOK_BLOCK = "hydrascope-campaigns"
+TAG = "hydrascope"  # of every run
 TELL = "hydrascope: tell of a reported campaign"
 STUCK = "hydrascope: mark a stuck run"
 SILENCE = timedelta(minutes=10)  # a run says every three minutes that it lives
-ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled")}
+ENDS = {
+    f"prefect.flow-run.{state}"
+    for state in ("Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended")
+}
 UNHEARD = "Its process has not been heard of; the same run again resumes at the stage it was in."
 ALIVE = "prefect.flow-run.heartbeat"
 # Counts and ids only: the server keeps payloads, and whoever is called may.
@@ -71,6 +76,7 @@ class Plan:
 def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
     """Return the deployments of a plan: nightly detection, the weekly refit, the clean-up.
 
+    The refit has no schedule at work where the settings name another encoder than the fitted one.
     Each waits while an earlier run of its own is at work: one a log, late runs catch up in order.
     """
     one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -78,7 +84,7 @@ def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
     given["settings"] = plan.settings.model_dump(mode="json")
     at_work: dict[str, Any] = {"work_pool_name": pool, "job_variables": {"env": QUIET}} if pool else {}
     common = {"concurrency_limit": one, "entrypoint_type": EntrypointType.MODULE_PATH, **at_work}
-    tags = ["hydrascope", plan.name]
+    tags = [TAG, plan.name]
     made = [
         detect.to_deployment(
             f"{plan.name}-nightly",
@@ -90,7 +96,7 @@ def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
         ),
         refit.to_deployment(
             f"{plan.name}-weekly",
-            schedule=Cron(plan.weekly, timezone=plan.zone),
+            schedule=Cron(plan.weekly, timezone=plan.zone, active=plan.settings.encoder == FITTED),
             parameters=given,
             description="The encoder, fitted anew to the last seven days.",
             tags=tags,
@@ -118,7 +124,7 @@ def deploy(plan: Plan, pool: str) -> list[str]:
     made = deployments(plan, pool)
     for deployment in made:
         deployment.apply()
-    automate(plan.webhook)
+    automate(plan)
     return [f"{deployment.flow_name}/{deployment.name}" for deployment in made]
 
 
@@ -128,18 +134,19 @@ def serve(plan: Plan, limit: int = 1) -> None:
     The schedules go on while nobody serves them: what was due meanwhile is late, and caught up.
     """
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop'")  # prefect 3.8.8, when told to end
-    automate(plan.webhook)
+    automate(plan)
     made = deployments(plan)
     serve_deployments(*made, limit=limit, pause_on_shutdown=False, print_starting_message=False)
 
 
-def automate(webhook: str | None) -> list[Automation]:
+def automate(plan: Plan) -> list[Automation]:
     """Create or replace the automations: stuck runs are marked, a webhook is told of reported campaigns."""
     wanted = [stuck_run()]
-    if webhook:
+    if plan.webhook:
         headers = SecretDict({"content-type": "application/json"})
-        block = Webhook(method="POST", url=SecretStr(webhook), headers=headers)
-        wanted.append(reported_campaign(block.save(WEBHOOK_BLOCK, overwrite=True)))
+        block = Webhook(method="POST", url=SecretStr(plan.webhook), headers=headers)
+        name = blake2b(plan.name.encode(), digest_size=4).hexdigest()  # blocks are not called just anything
+        wanted.append(reported_campaign(plan, block.save(f"hydrascope-{name}", overwrite=True)))
     for automation in wanted:
         for old in _named(automation.name):
             old.delete()
@@ -162,6 +169,7 @@ def stuck_run() -> Automation:
             after={ALIVE},
             expect={ALIVE, *ENDS},
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related=_related("tag", "id", f"prefect.tag.{TAG}"),  # not other projects' runs
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -171,11 +179,22 @@ def stuck_run() -> Automation:
     )
 
 
-def reported_campaign(webhook: Any) -> Automation:  # noqa: ANN401  (a UUID, or a coroutine in an event loop)
-    """Return the automation that calls a webhook once for each reported campaign."""
+def reported_campaign(plan: Plan, webhook: Any) -> Automation:  # noqa: ANN401  (a UUID, or a coroutine)
+    """Return the automation that calls a webhook once for each campaign that a plan's nightly runs report."""
     return Automation(
-        name=TELL,
+        name=f"{TELL} of {plan.name}",
         description="Ids and counts of a campaign, to whoever is to look at it.",
-        trigger=EventTrigger(expect={REPORTED}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+        trigger=EventTrigger(
+            expect={REPORTED},
+            match_related=_related("deployment", "name", f"{plan.name}-nightly"),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
         actions=[CallWebhook(block_document_id=webhook, payload=PAYLOAD)],
     )
+
+
+def _related(role: str, label: str, value: str) -> ResourceSpecification:
+    """Return what matches the events of runs that something of this role, and called so, belongs to."""
+    return ResourceSpecification({"prefect.resource.role": [role], f"prefect.resource.{label}": [value]})

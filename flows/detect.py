@@ -1,12 +1,14 @@
-"""The flow: sample -> views -> fit -> embed -> index -> neighbours -> cluster -> link -> evidence -> publish.
+"""The flow: names only, in the order of flows/pipeline.py, which `--plain` runs as well.
 
-Names only: the order is that of flows/pipeline.py, which `--plain` runs as well. Here each stage, or part of
-one, is a task that is told a path and does what flows/stages.py says; one that finds its work done is over.
+    sample -> views -> fit -> embed -> index -> neighbours -> cluster -> link -> evidence -> report -> publish
+
+Here each stage, or part of one, is a task that is told a path and does what flows/stages.py says; one that
+finds its work done is over.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +33,7 @@ from flows.report import report
 from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
 from flows.sample import moment
 from flows.settings import DetectSettings
+from flows.times import microseconds
 from flows.watch import time_limit
 
 Told = Callable[[str, str, Counts], None]
@@ -121,12 +124,7 @@ def closed_day(now: datetime, zone: str) -> tuple[int, int]:
     """Return the last whole day before `now` in a time zone, in microseconds UTC, the end not included."""
     midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
     before = (midnight - timedelta(hours=12)).replace(hour=0)  # days of 23 and 25 hours as well
-    return _microseconds(before), _microseconds(midnight)
-
-
-def _microseconds(moment: datetime) -> int:
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+    return microseconds(before), microseconds(midnight)
 
 
 def _flow_run_name() -> str:
@@ -161,7 +159,7 @@ def detect(
         end: End of the window, not included.
         zone: For a schedule, a time zone such as Europe/Berlin: the window is the day that had closed there
             when the run was due, however late it starts.
-        enforcement: Parquet of bans and limits.
+        enforcement: Parquet of bans and limits: checked and recorded, not weighed yet.
 
     """
     if zone and (start or end):
@@ -169,7 +167,7 @@ def detect(
     window = (
         closed_day(flow_run.scheduled_start_time, zone)
         if zone
-        else (_microseconds(start) if start else None, _microseconds(end) if end else None)
+        else (microseconds(start) if start else None, microseconds(end) if end else None)
     )
     run = open_run(log, output, settings, window, enforcement)
     run_dir = complete(run, Tasks([*_listeners, ProgressArtifact()]))

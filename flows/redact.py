@@ -1,29 +1,42 @@
-"""What is blanked in prompts that are shown."""
+"""What is blanked in prompts, and in words drawn from them, that are shown."""
 
 import re
+from collections.abc import Iterable
 
 from flows.settings import ShowSettings
 
 # Identifiers of people and systems, broadly: what is shown explains a campaign, it need not be complete.
+# Whole texts are read, so none begins within a word that it could be in: that would take quadratic time.
 _IDENTIFIERS = (
-    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "[e-mail]"),
+    (re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
+    (re.compile(r"(?<![\w:])[0-9A-Fa-f]{3,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b"), "[address]"),
     (re.compile(r"(?<!\w)\+?\d(?:[ ().-]?\d){6,}(?!\w)"), "[number]"),
-    (re.compile(r"\b(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}\b"), "[key]"),
+    (re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
 )
 # Controls of terminals and of the direction of writing: they could rewrite what stands beside them.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def redact(prompt: str, settings: ShowSettings) -> str:
-    """Return a prompt as it may be shown: cut to length, and blanked as the settings say."""
+    """Return a prompt as it may be shown: blanked as the settings say, and then cut to length."""
+    shown = blank(prompt, settings)
+    return shown[: settings.characters] + ("…" if len(shown) > settings.characters else "")
+
+
+def blank(text: str, settings: ShowSettings) -> str:
+    """Return a text, or what texts have in common, blanked as the settings say."""
     if settings.redact == "everything":
-        return f"[{len(prompt)} characters]"
-    shown = prompt[: settings.characters] + ("…" if len(prompt) > settings.characters else "")
+        return f"[{len(text)} characters]"
     if settings.redact == "identifiers":
         for pattern, instead in _IDENTIFIERS:
-            shown = pattern.sub(instead, shown)
-    return shown
+            text = pattern.sub(instead, text)
+    return text
+
+
+def blank_words(words: Iterable[str], settings: ShowSettings) -> list[str]:
+    """Return keywords as they may be shown: none where all of the text is blanked."""
+    return [] if settings.redact == "everything" else [blank(word, settings) for word in words]
 
 
 def visible(text: str) -> str:

@@ -19,7 +19,7 @@ from embeddings.describe import describe
 from embeddings.templates import template
 from embeddings.views import View
 from flows import tables
-from flows.redact import redact
+from flows.redact import blank, blank_words, redact
 from flows.run import Counts, Run
 from flows.stages import vectors_of, window_of
 
@@ -110,23 +110,20 @@ def _texts_of(log: Traffic, case: Case) -> NDArray[np.int64]:
 
 
 def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list[Wording]:
-    """Say of each case what its texts have in common, and which words stand out."""
+    """Say of each case what its texts have in common, and which words stand out, as they may be shown."""
     label = np.full(inputs.texts.height, -1, dtype=np.int64)
     members = [_texts_of(log, case) for case in cases]
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
         label[members[i]] = i
     texts = inputs.texts["text"]
-    counts = inputs.texts["count"].to_numpy().astype(np.int64)
-    described = describe(texts.to_list(), counts, label, inputs.vectors, run.settings.describe)
-    said = {d.label: d for d in described}
-    wordings = []
+    described = describe(texts.to_list(), label, run.settings.describe)
+    said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
-        if i in said:
-            wordings.append(Wording(said[i].template, list(said[i].keywords)))
-        else:
+        if i not in said:
             even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
-            wordings.append(Wording(template(texts.gather(even).to_list()).text, []))
-    return wordings
+            said[i] = template(texts.gather(even).to_list()).text, ()
+    show = run.settings.show
+    return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
 
 
 def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
@@ -179,19 +176,19 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
     for view, labels in log.clusters.items():
         place = run.place("cluster", view)
         words = {word["label"]: word for word in json.loads((place / "words.json").read_text())}
-        strengths = _mean_strengths(place)
+        strengths = _mean_strengths(run, view)
         frame = pl.DataFrame({"label": labels, "account": log.account}).filter(pl.col("label") >= 0)
         sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
         for label, n_prompts, n_accounts in sizes.iter_rows():
-            said: Mapping[str, Any] = words.get(label, {})
+            said: Mapping[str, Any] = words[label]
             out.append(
                 {
                     "cluster_id": ids[view, label],
                     "view": view,
                     "n_prompts": n_prompts,
                     "n_accounts": n_accounts,
-                    "template": said.get("template"),
-                    "keywords": said.get("keywords", []),
+                    "template": blank(said["template"], run.settings.show),
+                    "keywords": blank_words(said["keywords"], run.settings.show),
                     "strength": strengths[label],
                     "campaign_id": of_cluster.get(ids[view, label]),
                 }
@@ -199,11 +196,14 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
     return out
 
 
-def _mean_strengths(place: Path) -> NDArray[np.float64]:
+def _mean_strengths(run: Run, view: str) -> NDArray[np.float64]:
+    """Return the mean strength of each cluster's prompts, those of the same text included."""
+    place = run.place("cluster", view)
     labels, strengths = np.load(place / "labels.npy"), np.load(place / "strengths.npy")
+    counts = pl.read_parquet(run.place("views", view) / "texts.parquet")["count"].to_numpy()
     inside = labels >= 0
-    n = np.bincount(labels[inside])
-    return np.bincount(labels[inside], weights=strengths[inside]) / np.maximum(n, 1)
+    labels, counts = labels[inside], counts[inside]
+    return np.bincount(labels, weights=strengths[inside] * counts) / np.bincount(labels, weights=counts)
 
 
 def _write_prompts(run: Run, log: Traffic, ids: ClusterIds, campaign: pl.Series, out: Path) -> None:

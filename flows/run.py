@@ -91,7 +91,7 @@ def open_run(
     start, end = window
     if start is not None and end is not None and start >= end:
         raise InputError(f"the window ends at {_day(end)}, which is not after its start at {_day(start)}")
-    source = open_source(_absolute(log), settings.columns)
+    source = open_source(absolute(log), settings.columns)
     encoder = None if settings.encoder == FITTED else _identity(settings.encoder, settings.encoding)
     bans = _enforcement(enforcement) if enforcement else None
     changing = settings.model_dump(mode="json", exclude={"work"})
@@ -265,7 +265,8 @@ def _begun(folder: Path) -> Run | None:
         return None
 
 
-def _absolute(log: str) -> str:
+def absolute(log: str) -> str:
+    """Return the path of a log, or of a model's folder, in full; URLs as they are."""
     return log if "://" in log or "::" in log else os.path.abspath(log)
 
 

@@ -49,7 +49,9 @@ def orchestrated(console: Console) -> Iterator[None]:
     for name, value in ON_A_TERMINAL.items():
         os.environ.setdefault(name, value)
     with ExitStack() as stack:
-        if not configured():
+        if configured():
+            check_answer()
+        else:
             url = stack.enter_context(own_server(console))
             os.environ["PREFECT_API_URL"] = url
             stack.callback(os.environ.pop, "PREFECT_API_URL", None)
@@ -66,6 +68,17 @@ def configured() -> bool:
         return False
     active = os.environ.get("PREFECT_PROFILE", profiles.get("active"))
     return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
+
+
+def check_answer() -> None:
+    """Refuse to go on where the API that is named does not answer, or not to us."""
+    from prefect import get_client
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.raise_for_api_version_mismatch()
+        except Exception as error:
+            raise StageError("prefect", str(error).partition("\n")[0]) from None
 
 
 def _home() -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from campaigns.judge import JudgeSettings
 from embeddings.clusters import AccountClusters, FineClusters
@@ -35,7 +36,8 @@ class ShowSettings(BaseModel):
     exemplars: int = Field(default=5, ge=0, le=50, description="Prompts that show a campaign, of each kind.")
     redact: Literal["nothing", "identifiers", "everything"] = Field(
         default="identifiers",
-        description="What to blank in shown prompts: e-mail addresses, numbers and keys, or all of the text.",
+        description="What to blank in shown prompts, templates and keywords: e-mail addresses, numbers and "
+        "keys, or all of the text.",
     )
     characters: int = Field(default=2000, ge=0, description="Characters of a shown prompt at most.")
 
@@ -61,6 +63,13 @@ class WorkSettings(BaseModel):
     )
 
 
+def _with_the_full_text(views: tuple[View, ...]) -> tuple[View, ...]:
+    """Refuse views without the full text, which accounts and exemplars are seen by, and one named twice."""
+    if View.FULL not in views or len(set(views)) < len(views):
+        raise PydanticCustomError("views", "expected different views, 'full' among them")
+    return views
+
+
 class DetectSettings(BaseModel):
     """Everything that shapes a run of detection."""
 
@@ -72,8 +81,9 @@ class DetectSettings(BaseModel):
         min_length=1,
         description="A SentenceTransformer by name or folder; 'fitted': one fitted to the log itself.",
     )
-    views: Annotated[tuple[View, ...], Field(min_length=1)] = Field(
-        default=(View.FULL, View.SKELETON, View.RUN), description="In which ways prompts are looked at."
+    views: Annotated[tuple[View, ...], AfterValidator(_with_the_full_text)] = Field(
+        default=(View.FULL, View.SKELETON, View.RUN),
+        description="In which ways prompts are looked at; 'full' is needed.",
     )
     columns: Mapping[Column, str] = Field(
         default_factory=dict, description="Our column name to the log's, where they differ."

@@ -137,7 +137,7 @@ def cluster(run: Run, part: str, out: Path) -> Counts:
     counts = texts["count"].to_numpy().astype(np.int64)
     vectors = vectors_of(run, part)
     found = cluster_smoothed(vectors, _neighbours_of(run, part), counts, run.settings.clusters)
-    described = describe(texts["text"].to_list(), counts, found.labels, vectors, run.settings.describe)
+    described = describe(texts["text"].to_list(), found.labels, run.settings.describe)
     np.save(out / "labels.npy", found.labels)
     np.save(out / "strengths.npy", found.strengths)
     words = [{"label": d.label, "template": d.template, "keywords": list(d.keywords)} for d in described]
@@ -184,7 +184,7 @@ def evidence(run: Run, part: str, out: Path) -> Counts:
 
 
 def shard_bounds(run: Run, view: str) -> list[tuple[int, int]]:
-    """Return where the shards of a view begin and end; none for a view that sees nothing."""
+    """Return where the shards of a view begin and end; one empty shard of a view that sees nothing."""
     n = int(_done(run, "views", view)["texts"])
     shards = max(1, min(run.settings.work.shards, n // SHARD_LEAST))
     edges = np.linspace(0, n, shards + 1).astype(int).tolist()

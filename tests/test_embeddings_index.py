@@ -1,5 +1,6 @@
 """The index: neighbours against brute force by value, and what is saved."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def test_neighbours_are_those_of_brute_force(factory: str) -> None:
     assert found.recall == 1.0
     np.testing.assert_array_equal(found.indices, indices)
     np.testing.assert_allclose(found.distances, distances, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factory", ["IVF64,Flat", "PQ8"])
+def test_where_there_are_too_few_to_train_a_factory_all_are_compared(factory: str) -> None:
+    vectors = scatter(40)
+    found = nearest(vectors, IndexSettings(k=5, factory=factory), seed=0)
+    np.testing.assert_array_equal(found.indices, brute(vectors, 5)[0])
+    assert (found.index, found.recall) == ("Flat", 1.0)
 
 
 def test_the_measured_recall_is_the_true_one() -> None:
@@ -93,6 +102,19 @@ def test_searching_by_list_finds_what_it_says() -> None:
     assert found.recall >= 0.95
     assert hits == pytest.approx(found.recall, abs=0.03)
     np.testing.assert_allclose(found.distances[rows, 0], apart.min(axis=1), atol=1e-4, rtol=0.3)
+
+
+def test_thousands_of_equal_vectors_take_no_memory_by_the_pair() -> None:
+    vectors = scatter(9000)
+    equal = np.arange(0, 9000, 2)
+    vectors[equal] = vectors[0]
+    tracemalloc.start()
+    found = nearest(vectors, IndexSettings(k=5), seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.distances[equal] == 0).all()
+    assert found.indices[equal[-1]].tolist() == equal[:5].tolist()
+    assert peak < 12 * len(equal) ** 2  # a pair's key takes 8 bytes, and as much again to be sorted
 
 
 def test_the_rule_goes_by_size() -> None:
@@ -185,9 +207,3 @@ def test_an_index_of_other_vectors_is_refused() -> None:
     index = prepare(scatter(50), IndexSettings(), seed=0)
     with pytest.raises(ValueError, match="the index holds 50 rows, vectors has 49"):
         neighbours_of(index, scatter(49), (0, 49))
-
-
-def test_progress_counts_the_rows() -> None:
-    seen: list[int] = []
-    nearest(scatter(100), IndexSettings(), seed=0, progress=seen.append)
-    assert seen == [100]

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main
-from tests.tiny import START, TABLES, planted, rows, tables, use_tiny_encoder, write
+from flows.cli import main, moment
+from tests.tiny import TABLES, planted, rows, tables, use_tiny_encoder, write
 
 
 @pytest.fixture
@@ -77,6 +77,20 @@ def test_a_call_at_fault_is_one_line_and_exit_code_2_and_writes_nothing(
     assert (code, err.count("\n")) == (2, 1), err
     assert said in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bound_of_the_window_is_read_to_the_microsecond() -> None:
+    assert moment("1970-01-01T00:00:01.600001", "--start") == 1_600_001
+    assert moment("1970-01-01T01:00+01:00", "--end") == 0
+
+
+def test_a_level_of_logging_that_is_none_is_refused(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRASCOPE_LOG", "verbose")
+    code, _, err = call("detect", write(rows(), tmp_path), "--output", tmp_path / "out", "--plain")
+    assert (code, err.count("\n"), (tmp_path / "out").exists()) == (2, 1, False)
+    assert "HYDRASCOPE_LOG=VERBOSE: expected one of" in err
 
 
 @pytest.mark.parametrize(
@@ -244,4 +258,3 @@ def test_an_encoder_that_cannot_be_had_is_refused_soon_and_without_a_traceback(t
     assert ran.stderr.startswith("hydrascope: ")
     assert ran.stderr.count("\n") == 1
     assert time.monotonic() - began < 40  # 20 s on a machine of its own
-    assert START.year == 2026

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from flows.errors import InputError, StageError
@@ -14,7 +15,7 @@ from flows.pipeline import complete, plain
 from flows.run import open_run
 from flows.settings import DetectSettings
 from tests.prefect_api import ask, latest_run, logs_of, tasks_of, until
-from tests.tiny import planted, rows, same_tables, use_tiny_encoder, write
+from tests.tiny import planted, report_all, rows, same_tables, use_tiny_encoder, write
 
 pytestmark = pytest.mark.prefect
 VIEWS = [str(view) for view in DetectSettings().views]
@@ -62,16 +63,21 @@ def test_the_tables_do_not_depend_on_shards_or_on_how_many_are_worked_on_at_once
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")
-def test_what_the_ui_shows_holds_no_prompt_and_no_account(tmp_path: Path) -> None:
+def test_what_the_server_is_told_holds_no_prompt_and_no_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.artifacts import REPORTED
     from flows.detect import detect
 
     secret = [f"xyzzy {text}" for text in planted()["prompt"]]
     accounts = [f"plugh-{name}" for name in planted()["account_id"]]
-    import polars as pl
-
     log = write(planted().with_columns(prompt=pl.Series(secret), account_id=pl.Series(accounts)), tmp_path)
-    detect(str(log), tmp_path / "out")
+    report_all(monkeypatch.setattr)
+    found = pl.read_parquet(detect(str(log), tmp_path / "out") / "campaigns.parquet")
+    assert found["template"].str.contains("xyzzy").any()
     run = latest_run()
+    events = {"event": {"name": [REPORTED]}, "related": {"id": [f"prefect.flow-run.{run['id']}"]}}
+    told_of = until(lambda: len(e := ask("/events/filter", filter=events)["events"]) == found.height and e)
     artifacts = ask("/artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
     assert {a["key"] for a in artifacts} == {"detect-progress", "campaigns", "summary", "report"}
     progress = next(a for a in artifacts if a["key"] == "detect-progress")
@@ -80,7 +86,8 @@ def test_what_the_ui_shows_holds_no_prompt_and_no_account(tmp_path: Path) -> Non
     assert f"| kept | {planted().height:,} |" in summary
     logs = logs_of(run)
     assert any(line.startswith('sample: {"read": ') for line in logs)
-    told = json.dumps([artifacts, logs, tasks_of(run)])
+    told = json.dumps([artifacts, logs, tasks_of(run), told_of])
+    assert all(told.count(name) > 1 for name in found["campaign_id"])
     assert "xyzzy" not in told
     assert "plugh" not in told
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,8 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
 ) -> None:
     import polars as pl
     from prefect import flow, get_client
+    from prefect.flow_engine import run_flow
+    from prefect.states import Pending
 
     from flows import deploy
     from flows.artifacts import tell
@@ -168,9 +171,12 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
 
     url, got = hook
     monkeypatch.setattr(deploy, "SILENCE", timedelta(seconds=20))
-    deploy.automate(url)
-    deploy.automate(url)
-    assert sorted(a["name"] for a in ask("/automations/filter")) == [deploy.STUCK, deploy.TELL]
+    plan = deploy.Plan(log="log", output=tmp_path, name="hydrascope", webhook=url)
+    for each in (plan, plan, replace(plan, name="Other one", webhook="http://127.0.0.1:1/")):
+        deploy.automate(each)
+    assert sorted(a["name"] for a in ask("/automations/filter")) == [
+        deploy.STUCK, f"{deploy.TELL} of Other one", f"{deploy.TELL} of hydrascope",
+    ]  # fmt: skip
     time.sleep(2)  # the server learns of automations from an event
     log, output = write(planted(), tmp_path), tmp_path / "out"
     killed = driver(log, output, "cluster", "flow", PREFECT_API_URL=prefect_api)
@@ -186,9 +192,19 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
     run_dir = detection(str(log), output)
     assert same_tables(run_dir, detect(log, tmp_path / "whole"))
     found = pl.read_parquet(run_dir / "campaigns.parquet").with_columns(reported=pl.lit(value=True))
+    found = pl.concat([found.with_columns(pl.format("{}{}", "campaign_id", pl.lit(i))) for i in range(52)])
+    found = found.head(52)
     found.write_parquet(run_dir / "campaigns.parquet")
-    flow(name="tell")(tell)(run_dir, output, WorkSettings())
-    until(lambda: len(got) == found.height > 1)
+    nightly = deploy.deployments(plan)[0].apply()
+    with get_client(sync_client=True) as client:
+        due = [client.create_flow_run_from_deployment(nightly, state=Pending()) for _ in range(2)]
+    for each in due:  # the second as if the run were called again
+        run_flow(
+            flow(name="tell")(tell), each, {"run_dir": run_dir, "output": output, "settings": WorkSettings()}
+        )
+    until(lambda: len(got) == found.height > 50)
+    reported = {"event": {"name": ["hydrascope.campaign.reported"]}}
+    assert ask("/events/filter", filter=reported)["total"] == found.height
     told = {one["campaign"]: one["accounts"] for one in got}
     assert told == dict(found.select("campaign_id", "n_accounts").iter_rows())
     assert set(got[0]) == {"campaign", "accounts", "requests", "capability", "run_id", "window_start"}

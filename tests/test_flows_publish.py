@@ -5,14 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from flows.errors import StageError
 from flows.pipeline import complete, plain
 from flows.publish import settle
+from flows.redact import redact
 from flows.run import open_run
-from flows.settings import DetectSettings
-from tests.tiny import TABLES, rows, use_tiny_encoder, write
+from flows.settings import DetectSettings, ShowSettings
+from tests.tiny import TABLES, planted, rows, tables, use_tiny_encoder, write
 
 pytestmark = pytest.mark.usefixtures("tiny")
 DAY = "date=2026-06-01"
@@ -145,3 +147,24 @@ def test_a_full_disk_leaves_the_last_published_run_untouched(
             publish(tmp_path, seed=1)
     assert {file: file.read_bytes() for file in before} == before
     assert publish(tmp_path, seed=1).exists()
+
+
+@pytest.mark.parametrize("how", ["nothing", "identifiers", "everything"])
+def test_what_is_to_be_blanked_is_in_no_table_and_not_in_the_report(tmp_path: Path, how: str) -> None:
+    said = pl.col("prompt").str.replace("careful tutor", "careful tutor, jane.doe@example.com,")
+    log = write(planted().with_columns(said), tmp_path)
+    settings = DetectSettings.model_validate({"show": {"redact": how}})
+    run = complete(open_run(str(log), tmp_path / "out", settings, (None, None)), plain())
+    shown = [table.write_json() for table in tables(run).values()] + [(run / "report.html").read_text()]
+    assert any("jane.doe" in text for text in shown) == (how == "nothing")
+    assert any("careful" in text for text in shown) == (how != "everything")
+
+
+def test_a_prompt_is_blanked_before_it_is_cut_however_long_its_words() -> None:
+    settings = ShowSettings(characters=20)
+    assert redact("I am jane.doe+x@example.com+john@example.org.", settings) == "I am [e-mail]."
+    assert redact("x " * 9 + "sk-live1-abcdefghijklmnopqrstuvwxyz", settings) == "x " * 9 + "[k…"
+    assert redact("2001:db8::1 at 12:30:45", settings) == "[address] at 12:30:45"
+    assert redact("AKIAIOSFODNN7EXAMPLE", settings) == "[key]"
+    for word in ("a", "a-", "a.", "a@", "abc:"):
+        assert len(redact(word * 300_000, settings)) == 21

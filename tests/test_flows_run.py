@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from embeddings.clusters import cluster_vectors
+from flows import stages
 from flows.errors import InputError, StageError, StorageError
 from flows.pipeline import complete, plain, prepare
 from flows.run import Run, begin, load_run, open_run, perform, sweep
@@ -49,6 +50,22 @@ def driven(log: Path, output: Path, victim: str) -> subprocess.CompletedProcess[
 def test_opening_a_run_writes_nothing(tmp_path: Path) -> None:
     opened(tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_strength_of_a_cluster_is_the_mean_over_its_prompts(tmp_path: Path) -> None:
+    again = planted().filter(pl.col("account_id") > "a70").with_columns(pl.format("{}b", "request_id"))
+    log = write(pl.concat([planted(), again.head(90)]), tmp_path)
+    run = open_run(str(log), tmp_path / "out", DetectSettings(), (None, None))
+    prepare(run, plain())
+    perform(stages.evidence, run)
+    rows = pl.read_parquet(run.place("link") / "rows.parquet")
+    of_text = np.load(run.place("views", "full") / "of_text.npy")
+    strengths = np.load(run.place("cluster", "full") / "strengths.npy")[of_text][rows["text"]]
+    rows = rows.with_columns(strength=strengths).drop_nulls("cluster_full").sort("cluster_full")
+    expected = rows.group_by("cluster_full", maintain_order=True).agg(pl.col("strength").mean())["strength"]
+    found = pl.read_parquet(run.place("evidence") / "clusters.parquet").filter(pl.col("view") == "full")
+    np.testing.assert_allclose(found["strength"], expected)
 
 
 def test_a_stage_is_finished_or_not_there(tmp_path: Path) -> None:

@@ -95,6 +95,35 @@ def test_deploy_puts_three_schedules_with_zone_and_limit_on_the_server(
     assert until(lambda: ask("/flow_runs/count", deployments={"name": {"any_": ["x-nightly"]}}), 90)
 
 
+@pytest.mark.parametrize("log", ["log", "simplecache::/data/log", "s3://bucket/log"])
+def test_what_a_schedule_reads_is_found_from_any_folder(
+    tmp_path: Path, prefect_api: str, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    from flows.cli_schedules import _plan
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    for encoder, found in (("models/mine", str(tmp_path / "models" / "mine")), ("some/model", "some/model")):
+        Path("c.toml").write_text(f"encoder = '{encoder}'\n")
+        plan = _plan("deploy", log, Path("out"), "x", Path("c.toml"), None, "UTC", None)
+        assert plan.settings.encoder == found
+        assert (plan.log, plan.output) == (str(tmp_path / log) if log == "log" else log, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_an_encoder_that_is_not_fitted_is_not_refitted(tmp_path: Path) -> None:
+    from flows.deploy import Plan, deployments
+    from flows.settings import DetectSettings
+
+    for encoder, active in (("fitted", True), ("some/model", False), ("fitted", True)):
+        plan = Plan(log="log", output=tmp_path, name="w", settings=DetectSettings(encoder=encoder))
+        for deployment in deployments(plan):
+            deployment.apply()
+        found = {one["name"]: one["schedules"][0]["active"] for one in deployed("w-nightly", "w-weekly")}
+        assert found == {"w-nightly": True, "w-weekly": active}
+
+
 def test_the_file_of_schedules_says_the_same_as_the_command(tmp_path: Path, prefect_api: str) -> None:
     prefect = Path(sys.executable).with_name("prefect")
     call(prefect_api, prefect, "work-pool", "create", "hydrascope", "--type", "process")
@@ -177,3 +206,11 @@ def test_without_a_server_schedules_are_refused_in_one_line(tmp_path: Path) -> N
     ran = call("", COMMAND, "serve", "log", "--output", tmp_path / "out")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "needs a Prefect server" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["detect", "deploy"])
+def test_a_server_that_does_not_answer_is_named_in_one_line(tmp_path: Path, command: str) -> None:
+    url = "http://127.0.0.1:9/api"
+    ran = call(url, COMMAND, command, write(rows(), tmp_path), "--output", tmp_path / "out")
+    assert (ran.returncode, ran.stderr.count("\n"), (tmp_path / "out").exists()) == (1, 1, False), ran.stderr
+    assert f"stage prefect failed: Failed to reach API at {url}" in ran.stderr

@@ -35,7 +35,10 @@ def test_the_command_line_comes_before_the_file_and_only_for_what_it_names(tmp_p
         ("[sample]\ncaps = 1", "sample.caps: is not a setting"),
         ("[sample]\ncap = 0", "sample.cap: Input should be greater than or equal to 1"),
         ("[columns]\nprompts = 'x'", "columns.prompts"),
-        ("views = []", "views"),
+        ("views = []", "views: expected different views"),
+        ("views = ['skeleton']", "views: expected different views, 'full' among them"),
+        ("views = ['full', 'run', 'full']", "views: expected different views"),
+        ("[index]\nfactory = 'nonsense'", "index: expected a FAISS index-factory string"),
         ("seed = ", "cannot read"),
     ],
 )

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.prefect_api import ask, latest_run, tasks_of, until
-from tests.tiny import planted, use_tiny_encoder, write
+from tests.tiny import planted, report_all, use_tiny_encoder, write
 
 pytestmark = [pytest.mark.prefect, pytest.mark.browser]
 
@@ -46,23 +46,17 @@ def read(browser: Any, url: str, *expected: str) -> str:
 @pytest.fixture(scope="module")
 def run_dir(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the flow that reported all it found."""
-    import flows.detect as flows
+    from flows.detect import detect_run
     from flows.run import open_run
     from flows.settings import DetectSettings
 
-    folder, tell = tmp_path_factory.mktemp("ui"), flows.tell
-
-    def tell_all(run_dir: Path, *more: Any) -> None:
-        found = pl.read_parquet(run_dir / "campaigns.parquet").with_columns(reported=pl.lit(value=True))
-        found.write_parquet(run_dir / "campaigns.parquet")
-        tell(run_dir, *more)
-
+    folder = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
         use_tiny_encoder(patch.setattr)
-        patch.setattr(flows, "tell", tell_all)
+        report_all(patch.setattr)
         settings = DetectSettings.model_validate({"work": {"served_at": "https://reports.example/found/"}})
         run = open_run(str(write(planted(), folder)), folder / "out", settings, (None, None))
-        return flows.detect_run(run, lambda stage, part, counts: None)
+        return detect_run(run, lambda stage, part, counts: None)
 
 
 def artifact(url: str, key: str) -> str:

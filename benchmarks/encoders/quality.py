@@ -41,7 +41,7 @@ def by_tf_idf(texts: Sequence[str]) -> Encode:
     model = make_pipeline(
         TfidfVectorizer(sublinear_tf=True, min_df=3), TruncatedSVD(DIMENSION, random_state=0)
     ).fit(texts)
-    return lambda some: finish(model.transform(some).astype(np.float32))[0]
+    return lambda some: finish(model.transform(some).astype(np.float32))
 
 
 def encoders(texts: Sequence[str], static: str | None, folder: Path) -> dict[str, Encode]:
