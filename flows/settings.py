@@ -75,7 +75,7 @@ class DetectSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(default=0, ge=0, description="Seed of every random choice.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of every random choice.")
     encoder: str = Field(
         default=FITTED,
         min_length=1,

@@ -60,6 +60,7 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["detect", "nowhere.parquet", "--output", "OUT"], "no Parquet file at"),
         (["detect", "LOG", "--output", "LOG"], "not a folder that may be written"),
         (["detect", "LOG", "--output", "OUT", "--encoder", "no/such-encoder"], "no/such-encoder"),
+        (["detect", "LOG", "--output", "OUT", "--seed", str(2**32)], "seed"),
         (["evaluate", "TMP", "--truth", "LOG"], "is not the folder of a run"),
         (["show", "TMP"], "is not the folder of a run"),
         (["simulate", "TMP", "--accounts", "0"], "accounts"),
