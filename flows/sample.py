@@ -74,13 +74,14 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
 
     The same rows, settings and seed give the same sample. Raises InputError for a log that cannot be read to
     its end or changes meanwhile. A bound of the window that is None is taken from
-    the log: the day of its first row, the end of the day of its last.
+    the log: the day of its first row, the end of the day of its last, those set aside among them.
     """
     aside: Counter[str] = Counter()
-    n_out = _spool(source, window, spool, seed, aside)
+    days: set[int] = set()
+    n_out = _spool(source, window, spool, seed, aside, days)
     frame = pl.read_parquet(spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"])
     frame = frame.with_columns(pl.col("account_id").cast(pl.Categorical)).with_row_index("n")
-    start, end = _bounds(frame["timestamp"], window)
+    start, end = _bounds(days, window)
     repeated = _repeated(frame)
     aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
     usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
@@ -121,20 +122,25 @@ def held_out(request_ids: Iterable[str], seed: int) -> NDArray[np.bool_]:
     return digests(request_ids, f"hydrascope held out {seed}")[:, 0] >> np.uint64(63) == 1
 
 
-def _spool(source: Source, window: Window, spool: Path, seed: int, aside: Counter[str]) -> int:
-    """Write a narrow row for each usable row of the window, count the others; return how many lie outside."""
+def _spool(
+    source: Source, window: Window, spool: Path, seed: int, aside: Counter[str], days: set[int]
+) -> int:
+    """Write a narrow row for each usable row of the window, count the others; return how many lie outside.
+
+    Adds the days of all rows of the window to `days`, as numbers since 1970.
+    """
     outside = 0
     extra = [name for name in TOTALS if name in source.columns]
     with pq.ParquetWriter(spool, _narrow(None, extra, seed).to_arrow().schema, compression="zstd") as writer:
         for batch in batches(source, [*REQUIRED, *extra], window):
-            usable, n_out = _usable(batch, window, aside)
+            usable, n_out = _usable(batch, window, aside, days)
             outside += n_out
             if usable.height:
                 writer.write_table(_narrow(Batch(batch.file, 0, usable), extra, seed).to_arrow())
     return outside
 
 
-def _usable(batch: Batch, window: Window, aside: Counter[str]) -> tuple[pl.DataFrame, int]:
+def _usable(batch: Batch, window: Window, aside: Counter[str], days: set[int]) -> tuple[pl.DataFrame, int]:
     """Return the usable rows of a batch with their numbers, and how many lie outside the window."""
     if not batch.rows.width:
         return pl.DataFrame(), batch.rows.height
@@ -156,6 +162,7 @@ def _usable(batch: Batch, window: Window, aside: Counter[str]) -> tuple[pl.DataF
         left = rows.filter(~fails)
         if reason == "outside":
             outside = rows.height - left.height
+            days.update((left["timestamp"] // DAY).unique())
         else:
             aside[reason] += rows.height - left.height
         rows = left
@@ -189,13 +196,15 @@ _DTYPES: dict[str, type[pl.DataType]] = {
 }
 
 
-def _bounds(time: pl.Series, window: Window) -> tuple[int, int]:
-    """Return the window, its open ends taken from the days of the first and the last row."""
+def _bounds(days: set[int], window: Window) -> tuple[int, int]:
+    """Return the window, its open ends taken from its days; without any it is one day, at the bound given."""
     start, end = window
-    low, high = (0, -1) if time.is_empty() else (int(time.min()), int(time.max()))  # type: ignore[arg-type]
-    start = (low // DAY * DAY if end is None else min(low, end - 1) // DAY * DAY) if start is None else start
-    end = max(high // DAY + 1, start // DAY + 1) * DAY if end is None else end
-    return start, end
+    if not days:
+        days = {(end - 1) // DAY if end is not None else (start or 0) // DAY}
+    return (
+        min(days) * DAY if start is None else start,
+        (max(days) + 1) * DAY if end is None else end,
+    )
 
 
 def _repeated(frame: pl.DataFrame) -> pl.Series:

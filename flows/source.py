@@ -328,9 +328,13 @@ def _text(array: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def _microseconds(array: pa.Array | pa.ChunkedArray) -> pl.Series:
-    """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC."""
+    """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC.
+
+    1970-01-01T00:00:00 is none either: it is what writers put for a time that they do not know.
+    """
     unit = array.type.unit
     ticks = pl.Series(pl.from_arrow(pc.cast(array, pa.int64())))
+    ticks = ticks.set(ticks == 0, None)
     if unit == "ns":
         return ticks // 1_000
     scale = _UNITS[unit]

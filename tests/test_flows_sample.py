@@ -194,6 +194,23 @@ def test_an_open_window_is_the_days_of_the_log(tmp_path: Path) -> None:
     )
 
 
+def test_rows_that_are_set_aside_are_of_the_window(tmp_path: Path) -> None:
+    rows = [row | {"prompt": ""} for row in log()]
+    rows[0]["timestamp"] = datetime(1970, 1, 1, tzinfo=UTC)
+    taken = take(rows, tmp_path)
+    assert (taken.start, taken.end) == (micro(START), micro(START + timedelta(days=3)))
+    assert taken.set_aside == {SetAside.UNREADABLE_TIME: 1, SetAside.EMPTY_PROMPT: 399}
+
+
+@pytest.mark.parametrize("bounds", [(0, None), (None, 1)])
+def test_a_window_of_one_bound_and_no_rows_is_the_day_at_that_bound(tmp_path: Path, bounds: Any) -> None:
+    day = datetime(1969, 5, 1, tzinfo=UTC)
+    given = tuple(None if n is None else micro(day + timedelta(days=n)) for n in bounds)
+    unknown = [row | {"timestamp": None} for row in log(9)]
+    taken = take(unknown, tmp_path, given)
+    assert (moment(taken.start), moment(taken.end)) == (day, day + timedelta(days=1))
+
+
 def test_the_last_day_of_the_calendar_is_no_time_for_want_of_a_next_one(tmp_path: Path) -> None:
     rows = log()
     rows[0]["timestamp"] = datetime(9999, 12, 31, tzinfo=UTC)

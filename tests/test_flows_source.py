@@ -128,9 +128,15 @@ def test_naive_zoned_and_coarse_times_are_one_time(tmp_path: Path) -> None:
 
 
 def test_times_that_no_calendar_reaches_are_null(tmp_path: Path) -> None:
-    far = pa.array([2**60, 0], pa.int64()).cast(pa.timestamp("ms", "UTC"))
+    far = pa.array([2**60, 1], pa.int64()).cast(pa.timestamp("ms", "UTC"))
     log = write(tmp_path / "log.parquet", timestamp=far)
-    assert read(log, "timestamp")["timestamp"].to_list() == [None, 0]
+    assert read(log, "timestamp")["timestamp"].to_list() == [None, 1_000]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_zero_of_clocks_is_no_time(tmp_path: Path, unit: str) -> None:
+    log = write(tmp_path / "log.parquet", timestamp=pa.array([0, 10**9], pa.timestamp(unit)))
+    assert read(log, "timestamp")["timestamp"].is_null().to_list() == [True, False]
 
 
 def test_bytes_that_are_no_utf8_are_replaced_and_nul_is_kept(tmp_path: Path) -> None:
