@@ -45,10 +45,12 @@ def backfill(
     from flows.backfill import missing_days
     from flows.run import open_run
     from flows.settings import read_settings
+    from flows.source import open_source
 
     log_to_stderr()
     settings = read_settings(config)
-    days = missing_days(output, moment(start, "--start"), moment(end, "--end"))
+    digests = open_source(log, settings.columns).digests
+    days = missing_days(output, digests, moment(start, "--start"), moment(end, "--end"))
     first = next(days, None)
     if first is None:
         out.print("every day has a published run")
