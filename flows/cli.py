@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from flows.errors import HydrascopeError, InputError
+from flows.errors import HydrascopeError, InputError, place_of
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -49,6 +49,9 @@ def main() -> None:
         _fail("stopped; the same call again resumes", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # nobody thought of it, and its text could quote a prompt
+        logging.getLogger(__name__).debug("failed", exc_info=True)
+        _fail(f"failed: {place_of(error)}", 1)
     sys.exit(0)
 
 
@@ -238,7 +241,10 @@ def _run_dir(folder: Path) -> Path:
     """Return the folder of a run; an output folder stands for its newest run."""
     latest = folder / "latest.json"
     if latest.is_file():
-        folder = folder / json.loads(latest.read_text())["run_dir"]
+        try:
+            folder = folder / json.loads(latest.read_text())["run_dir"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{latest} cannot be read, or names no run") from None
     if not (folder / "campaigns.parquet").is_file():
         raise InputError(f"{folder} is not the folder of a run: it has no campaigns.parquet")
     return folder

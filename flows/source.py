@@ -176,6 +176,8 @@ def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> di
                 asked = _mapped(column, name) if column in names else f"column {name!r}"
                 raise InputError(f"{path} has no {asked}; it has {', '.join(schema.names)}")
             continue
+        if schema.names.count(name) > 1:
+            raise InputError(f"{path} has more than one column {name!r}")
         kind = schema.field(name).type
         expected = _expected(column)
         if not _fits(column, kind):

@@ -1,6 +1,7 @@
 """The command line: exit codes, one clear line for input at fault, and odd input that is valid."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -94,6 +95,45 @@ def test_a_log_at_fault_is_one_line_and_exit_code_2(
     code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
     assert (code, err.count("\n"), (tmp_path / "out").exists()) == (2, 1, False)
     assert said in err
+
+
+def test_a_column_that_is_there_twice_is_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
+    log = rows().to_arrow()
+    pq.write_table(log.append_column("prompt", log["prompt"]), tmp_path / "log.parquet")
+    code, _, err = call("detect", tmp_path, "--output", tmp_path / "out", "--plain")
+    assert (code, err.count("\n"), "more than one column 'prompt'" in err) == (2, 1, True), err
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("campaigns.parquet", "no Parquet"),
+        ("campaigns.parquet", ""),
+        ("latest.json", "{"),
+        ("latest.json", "[]"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_one_line_and_exit_code_2(
+    tmp_path: Path, call: Any, file: str, text: str
+) -> None:
+    for name in ("campaigns.parquet", "truth.parquet", file):
+        (tmp_path / name).write_text(text)
+    for words in (["show", tmp_path], ["show", tmp_path, "c1"], ["evaluate", tmp_path, "--truth", tmp_path]):
+        code, _, err = call(*words)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert file.split(".")[0] in err
+
+
+def test_what_nobody_thought_of_is_told_by_its_place_alone(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("tell me about subject 3")
+
+    monkeypatch.setattr("flows.run.open_run", fails)
+    code, _, err = call("detect", write(rows(), tmp_path), "--output", tmp_path / "out", "--plain")
+    assert code == 1
+    assert re.fullmatch(r"hydrascope: failed: RuntimeError at test_flows_cli.py:\d+\n", err), err
 
 
 def test_a_file_that_breaks_off_is_found_while_reading_and_nothing_is_left(tmp_path: Path, call: Any) -> None:

@@ -151,8 +151,13 @@ def test_a_run_that_was_cut_off_is_resumed_from_where_the_log_was_moved(tmp_path
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = write(rows(), tmp_path)
-    with pytest.raises(InputError, match="is not a folder that may be written"):
-        open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
+    for output, said in (
+        (tmp_path / "file" / "out", "is not a folder that may be written"),
+        (Path("/proc/out"), "is not a folder that may be written"),
+        (tmp_path / "new" / ("x" * 256), "longer than 255 bytes"),
+    ):
+        with pytest.raises(InputError, match=said):
+            open_run(str(log), output, DetectSettings(), (None, None))
 
 
 def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Path) -> None:
