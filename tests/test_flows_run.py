@@ -165,7 +165,10 @@ def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Pa
     for name in ("", "date=2026-06-01", "team=one"):
         with pytest.raises(InputError, match="would be read as log"):
             open_run(str(tmp_path), tmp_path / name, DetectSettings(), (None, None))
-    for log, name in (("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", "")):
+    with pytest.raises(InputError, match="would be read as log"):
+        open_run(str(tmp_path / "date=*"), tmp_path, DetectSettings(), (None, None))
+    others = ("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", ""), ("date=*", "out")
+    for log, name in others:
         open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
 
 

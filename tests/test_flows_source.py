@@ -89,6 +89,38 @@ def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Pat
     assert open_source(str(tmp_path / "date=*/*/*.parquet"), {}).n_rows == 2
 
 
+def test_a_folder_that_a_glob_matches_is_read_as_a_part_when_it_is_called_key_value(tmp_path: Path) -> None:
+    write(tmp_path / "date=2026-06-01" / "a.parquet")
+    write(tmp_path / "b.parquet")
+    write(tmp_path / "truth" / "truth.parquet", prompt=None)
+    for glob, n_rows in (("date=*", 2), ("*", 4), ("**", 6)):
+        if glob == "**":  # any file that it names, as before, and none twice
+            write(tmp_path / "truth" / "truth.parquet")
+        assert open_source(str(tmp_path / glob), {}).n_rows == n_rows
+
+
+@pytest.mark.parametrize("url", ["", "engine=*", "*/*/*.parquet"])
+def test_what_the_folders_of_a_dataset_say_stands_for_columns_that_its_files_lack(
+    tmp_path: Path, url: str
+) -> None:
+    write(tmp_path / "engine=a%2Fb" / "status=429" / "1.parquet")
+    write(tmp_path / "engine=__HIVE_DEFAULT_PARTITION__" / "status=200" / "2.parquet")
+    write(tmp_path / "engine=c" / "status=200" / "3.parquet", status=pa.array([1, None]))
+    source = open_source(str(tmp_path / url), {"model": "engine"})
+    assert source.optional == ("model", "status")
+    rows = pl.concat([batch.rows for batch in batches(source, ["model", "status"])])
+    found = sorted(rows.iter_rows(), key=str)
+    assert found == [("a/b", 429), ("a/b", 429), ("c", 1), ("c", None), (None, 200), (None, 200)]
+    below = open_source(str(tmp_path / "engine=c"), {})
+    assert (below.optional, below.digests[0] in source.digests) == (("status",), False)
+
+
+def test_a_folder_that_gives_a_column_no_value_of_its_type_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "status=ok" / "1.parquet")
+    with pytest.raises(InputError, match="its folder's 'status' must be an integer"):
+        open_source(str(tmp_path), {})
+
+
 def test_any_filesystem_that_fsspec_knows_is_read() -> None:
     with fsspec.open("memory://logs/part.parquet", "wb") as file:
         pq.write_table(table(), file)
