@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
 from flows.errors import HydrascopeError, InputError, place_of
@@ -60,6 +60,20 @@ def _fail(reason: str, code: int) -> None:
     sys.exit(code)
 
 
+def _place(kind: type[str] | type[Path], tokens: Sequence[Token]) -> str | Path:
+    """Read where a log or an output is; an output is a folder on this machine."""
+    given = tokens[0].value
+    if not given:
+        raise InputError(f"{tokens[0].keyword or 'LOG'} is empty: expected where it is")
+    if kind is Path and "://" in given:
+        raise InputError(f"--output {given}: expected a folder on this machine")
+    return kind(given)
+
+
+Log = Annotated[str, Parameter(converter=_place)]
+Output = Annotated[Path, Parameter(converter=_place)]
+
+
 @app.command
 def simulate(
     folder: Path,
@@ -107,10 +121,10 @@ def simulate(
 
 @app.command
 def detect(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     config: Path | None = None,
     encoder: str | None = None,
     start: str | None = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.cli import err, log_to_stderr, moment, orchestrator, out
+from flows.cli import Log, Output, err, log_to_stderr, moment, orchestrator, out
 from flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def backfill(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     start: str,
     end: str,
     config: Path | None = None,
@@ -63,10 +63,10 @@ def backfill(
 
 
 def deploy(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     name: str = "hydrascope",
     pool: str = "hydrascope",
     config: Path | None = None,
@@ -105,10 +105,10 @@ def deploy(
 
 
 def serve(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     name: str = "hydrascope",
     config: Path | None = None,
     nightly: str | None = None,
