@@ -282,20 +282,34 @@ def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _fetch(
     source: Source, window: Window, kept: pl.DataFrame, seed: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read the kept rows, in order of time and request_id, and number their distinct texts."""
+    """Read the kept rows, in order of time and request_id, and number their distinct texts.
+
+    Each text is held once, however many rows have it.
+    """
     columns = [*REQUIRED, *source.optional]
+    known: dict[bytes, int] = {}
     by_file = kept.drop("account_id").partition_by("file", as_dict=True)
-    parts = [pl.DataFrame(schema={c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64})]
+    types = {c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64, "text": pl.UInt32}
+    parts = [pl.DataFrame(schema=types).drop("prompt")]
+    held = [pl.DataFrame(schema={"prompt": pl.String})]
     for batch in batches(source, columns, window, only=[int(file) for (file,) in by_file]):
         if not batch.rows.width:
             continue
         mine = by_file[(batch.file,)].select("row", "weight")
         numbered = batch.rows.with_row_index("row", offset=batch.first)
-        parts.append(_copied(numbered.join(mine, on="row").drop("row")))
+        taken = numbered.join(mine, on="row").drop("row")
+        new = len(known)
+        keys = digests(taken["prompt"], "hydrascope text")
+        number = pl.Series([known.setdefault(key.tobytes(), len(known)) for key in keys], dtype=pl.UInt32)
+        held.append(_copied(taken.filter((number >= new) & number.is_first_distinct()).select("prompt")))
+        parts.append(_copied(taken.drop("prompt").with_columns(text=number)))
     rows = pl.concat(parts).sort("timestamp", "request_id")
-    texts = rows.group_by("prompt", maintain_order=True).agg(count=pl.len()).rename({"prompt": "text"})
-    numbers = texts.select(prompt="text").with_row_index("text")
-    rows = rows.join(numbers, on="prompt", how="left", maintain_order="left").drop("prompt")
+    # numbered again as they come in time: which file has a text first is nobody's business
+    met = rows.group_by("text", maintain_order=True).agg(count=pl.len())
+    texts = pl.concat(held).rename({"prompt": "text"})[met["text"]].with_columns(met["count"])
+    numbers = met.select("text").with_row_index("number")
+    rows = rows.join(numbers, on="text", how="left", maintain_order="left")
+    rows = rows.with_columns(text="number").drop("number")
     times = [name for name in ("timestamp", "account_created") if name in rows.columns]
     rows = rows.with_columns(
         pl.col(times).cast(pl.Datetime("us", "UTC")),
