@@ -312,6 +312,16 @@ def test_a_fitted_encoder_serves_every_later_run_until_a_refit_is_asked_for(
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_fitted_encoder_is_on_the_disk_before_later_runs_can_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda opened: kept.add(os.fstat(opened).st_ino))
+    complete(opened(tmp_path), plain())
+    assert (tmp_path / "out" / "encoder" / "tiny" / "tiny").stat().st_ino in kept
+
+
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_tables_do_not_depend_on_the_number_of_shards(
     tmp_path: Path, shards: int, monkeypatch: pytest.MonkeyPatch
