@@ -30,7 +30,7 @@ from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError, place_of
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
-from flows.source import Source, file_digest, is_part_of, open_source
+from flows.source import Source, check_type, file_digest, is_part_of, open_source
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -283,12 +283,13 @@ def _enforcement(path: Path) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     try:
-        names = pq.read_schema(path).names
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path} as Parquet: {str(error).splitlines()[0][:200]}") from None
-    missing = [name for name in ("account_id", "timestamp", "action") if name not in names]
-    if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+    for name in ("account_id", "timestamp", "action"):
+        if name not in schema.names:
+            raise InputError(f"{path} has no column {name!r}; it has {', '.join(schema.names)}")
+        check_type(str(path), schema, name, name)
     return {"path": str(path.absolute()), "digest": file_digest(path)}
 
 

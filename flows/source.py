@@ -237,12 +237,16 @@ def _check_columns(
             continue
         if schema.names.count(name) > 1:
             raise InputError(f"{path} has more than one column {name!r}")
-        kind = schema.field(name).type
-        expected = _expected(column)
-        if not _fits(column, kind):
-            raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {expected}")
+        check_type(path, schema, column, name)
         present[column] = name
     return present, fixed
+
+
+def check_type(path: str, schema: pa.Schema, column: str, name: str) -> None:
+    """Raise InputError when a file's column is not of the type that the contract gives it."""
+    kind = schema.field(name).type
+    if not _fits(column, kind):
+        raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {_expected(column)}")
 
 
 def _count(path: str, name: str, value: str | None) -> int | None:

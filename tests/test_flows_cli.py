@@ -101,6 +101,24 @@ def test_a_log_at_fault_is_one_line_and_exit_code_2(
     assert said in err
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"account_id": [1]}, "account_id must be a string"),
+        ({"timestamp": ["2026-06-01"]}, "timestamp must be a timestamp"),
+        ({"action": [1.5]}, "action must be a string"),
+    ],
+)
+def test_bans_and_limits_at_fault_are_one_line_and_exit_code_2(
+    tmp_path: Path, call: Any, columns: dict[str, Any], said: str
+) -> None:
+    bans = {"account_id": ["a"], "timestamp": [START], "action": ["ban"]} | columns
+    pl.DataFrame(bans).write_parquet(tmp_path / "bans.parquet")
+    log, given = write(rows(), tmp_path / "log"), ("--enforcement", tmp_path / "bans.parquet", "--plain")
+    code, _, err = call("detect", log, "--output", tmp_path / "out", *given)
+    assert (code, err.count("\n"), said in err) == (2, 1, True), err
+
+
 def test_a_column_that_is_there_twice_is_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
     log = rows().to_arrow()
     pq.write_table(log.append_column("prompt", log["prompt"]), tmp_path / "log.parquet")
