@@ -56,7 +56,7 @@ def campaign_table(run_dir: Path) -> Table:
         title=f"{reported.height} reported, {found.height - reported.height} listed and not reported"
     )
     for name, justify in (("", "right"), ("campaign", "left"), ("accounts", "right"), ("requests", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name == "campaign")  # type: ignore[arg-type]
     table.add_column("level", justify="right")
     table.add_column("what")
     for c in reported.head(SHOWN_AT_MOST).iter_rows(named=True):
@@ -97,7 +97,7 @@ def score_table(score: "Score") -> Table:
     told = f"{score.n_found} of {len(score.campaigns)} campaigns found, {score.n_false} false"
     table = Table(title=f"beside the truth: {told}")
     for name in ("truth", "accounts", "found", "as", "precision", "recall"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name == "as")  # ids are for copying, also from a pipe
     for c in score.campaigns:
         row = (c.name, str(c.n_accounts), "yes" if c.found else "no", c.campaign_id or "")
         table.add_row(*row, f"{c.precision:.2f}", f"{c.recall:.2f}")

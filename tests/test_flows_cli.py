@@ -264,6 +264,19 @@ def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: A
     assert call("evaluate", run, "--truth", tmp_path / "truth.parquet")[0] == 0
 
 
+def test_the_id_of_a_campaign_is_whole_in_a_table_that_is_piped(tmp_path: Path, call: Any) -> None:
+    found, accounts = "c7cf805f37e9a1b2c", ["a1", "a2"]
+    frames = {
+        "campaigns": {"campaign_id": [found], "reported": [True]},
+        "campaign_accounts": {"campaign_id": [found] * 2, "account_id": accounts, "confidence": [1.0, 1.0]},
+        "truth": {"account_id": accounts, "kind": ["campaign:a_harvest_of_every_single_step"] * 2},
+    }
+    for name, frame in frames.items():
+        pl.DataFrame(frame).write_parquet(tmp_path / f"{name}.parquet")
+    code, out, _ = call("evaluate", tmp_path, "--truth", tmp_path / "truth.parquet")
+    assert (code, found in out, "…" in out) == (0, True, False), out
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_failed_stage_is_named_and_exit_code_1(
     tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
