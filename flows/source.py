@@ -235,15 +235,15 @@ def _check_columns(
                 asked = _mapped(column, name) if column in names else f"column {name!r}"
                 raise InputError(f"{path} has no {asked}; it has {', '.join(schema.names)}")
             continue
-        if schema.names.count(name) > 1:
-            raise InputError(f"{path} has more than one column {name!r}")
         check_type(path, schema, column, name)
         present[column] = name
     return present, fixed
 
 
 def check_type(path: str, schema: pa.Schema, column: str, name: str) -> None:
-    """Raise InputError when a file's column is not of the type that the contract gives it."""
+    """Raise InputError when a file's column is there twice, or not of the type that the contract gives it."""
+    if schema.names.count(name) > 1:
+        raise InputError(f"{path} has more than one column {name!r}")
     kind = schema.field(name).type
     if not _fits(column, kind):
         raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {_expected(column)}")
