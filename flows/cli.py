@@ -4,16 +4,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
-from flows.errors import HydrascopeError, InputError
+from flows.errors import HydrascopeError, InputError, place_of
 from flows.times import microseconds
 
 if TYPE_CHECKING:
@@ -50,12 +50,29 @@ def main() -> None:
         _fail("stopped; the same call again resumes", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # nobody thought of it, and its text could quote a prompt
+        logging.getLogger(__name__).debug("failed", exc_info=True)
+        _fail(f"failed: {place_of(error)}", 1)
     sys.exit(0)
 
 
 def _fail(reason: str, code: int) -> None:
     err.print(f"hydrascope: {' '.join(reason.split())}", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+def _place(kind: type[str] | type[Path], tokens: Sequence[Token]) -> str | Path:
+    """Read where a log or an output is; an output is a folder on this machine."""
+    given = tokens[0].value
+    if not given:
+        raise InputError(f"{tokens[0].keyword or 'LOG'} is empty: expected where it is")
+    if kind is Path and "://" in given:
+        raise InputError(f"--output {given}: expected a folder on this machine")
+    return kind(given)
+
+
+Log = Annotated[str, Parameter(converter=_place)]
+Output = Annotated[Path, Parameter(converter=_place)]
 
 
 @app.command
@@ -105,10 +122,10 @@ def simulate(
 
 @app.command
 def detect(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     config: Path | None = None,
     encoder: str | None = None,
     start: str | None = None,
@@ -239,7 +256,10 @@ def _run_dir(folder: Path) -> Path:
     """Return the folder of a run; an output folder stands for its newest run."""
     latest = folder / "latest.json"
     if latest.is_file():
-        folder = folder / json.loads(latest.read_text())["run_dir"]
+        try:
+            folder = folder / json.loads(latest.read_text())["run_dir"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{latest} cannot be read, or names no run") from None
     if not (folder / "campaigns.parquet").is_file():
         raise InputError(f"{folder} is not the folder of a run: it has no campaigns.parquet")
     return folder

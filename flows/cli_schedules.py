@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.cli import err, log_to_stderr, moment, orchestrator, out
+from flows.cli import Log, Output, err, log_to_stderr, moment, orchestrator, out
 from flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def backfill(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     start: str,
     end: str,
     config: Path | None = None,
@@ -45,10 +45,12 @@ def backfill(
     from flows.backfill import missing_days
     from flows.run import open_run
     from flows.settings import read_settings
+    from flows.source import open_source
 
     log_to_stderr()
     settings = read_settings(config)
-    days = missing_days(output, moment(start, "--start"), moment(end, "--end"))
+    digests = open_source(log, settings.columns).digests
+    days = missing_days(output, digests, moment(start, "--start"), moment(end, "--end"))
     first = next(days, None)
     if first is None:
         out.print("every day has a published run")
@@ -61,10 +63,10 @@ def backfill(
 
 
 def deploy(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     name: str = "hydrascope",
     pool: str = "hydrascope",
     config: Path | None = None,
@@ -103,10 +105,10 @@ def deploy(
 
 
 def serve(
-    log: str,
+    log: Log,
     /,
     *,
-    output: Path,
+    output: Output,
     name: str = "hydrascope",
     config: Path | None = None,
     nightly: str | None = None,

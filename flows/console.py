@@ -12,6 +12,8 @@ from flows.redact import visible
 from flows.run import Counts
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from campaigns.evaluate import Score
 
 SAID = {
@@ -48,19 +50,29 @@ def campaign_table(run_dir: Path) -> Table:
     """Return the campaigns of a run as a table: the reported ones, and how many others are listed."""
     import polars as pl
 
-    found = pl.read_parquet(run_dir / "campaigns.parquet").sort("rank")
+    found = _read(run_dir, "campaigns").sort("rank")
     reported = found.filter(pl.col("reported"))
     table = Table(
         title=f"{reported.height} reported, {found.height - reported.height} listed and not reported"
     )
     for name, justify in (("", "right"), ("campaign", "left"), ("accounts", "right"), ("requests", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name == "campaign")  # type: ignore[arg-type]
     table.add_column("level", justify="right")
     table.add_column("what")
     for c in reported.head(SHOWN_AT_MOST).iter_rows(named=True):
         numbers = [f"{c['n_accounts']:,}", f"{c['estimated_prompts']:,.0f}", f"{c['q_value']:.1e}"]
         table.add_row(str(c["rank"]), c["campaign_id"], *numbers, _text(c["title"]))
     return table
+
+
+def _read(run_dir: Path, name: str) -> "pl.DataFrame":
+    """Read a table of a run; raises InputError when it cannot be read."""
+    import polars as pl
+
+    try:
+        return pl.read_parquet(run_dir / f"{name}.parquet")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"cannot read {name} of {run_dir}: {str(error).splitlines()[0]}") from None
 
 
 def _text(*lines: object) -> Text:
@@ -73,9 +85,9 @@ def score_of(run_dir: Path, truth: Path) -> "Score":
 
     from campaigns.evaluate import evaluate
 
-    frames = [pl.read_parquet(run_dir / f"{name}.parquet") for name in ("campaigns", "campaign_accounts")]
+    campaigns, accounts = _read(run_dir, "campaigns"), _read(run_dir, "campaign_accounts")
     try:
-        return evaluate(frames[0], frames[1], pl.read_parquet(truth))
+        return evaluate(campaigns, accounts, pl.read_parquet(truth))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read the truth {truth}: {str(error).splitlines()[0]}") from None
 
@@ -85,7 +97,7 @@ def score_table(score: "Score") -> Table:
     told = f"{score.n_found} of {len(score.campaigns)} campaigns found, {score.n_false} false"
     table = Table(title=f"beside the truth: {told}")
     for name in ("truth", "accounts", "found", "as", "precision", "recall"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name == "as")  # ids are for copying, also from a pipe
     for c in score.campaigns:
         row = (c.name, str(c.n_accounts), "yes" if c.found else "no", c.campaign_id or "")
         table.add_row(*row, f"{c.precision:.2f}", f"{c.recall:.2f}")
@@ -106,12 +118,7 @@ def case_view(run_dir: Path, campaign: str) -> list[Table | Text]:
     import polars as pl
 
     def rows(name: str) -> list[dict[str, object]]:
-        return (
-            pl.scan_parquet(run_dir / f"{name}.parquet")
-            .filter(pl.col("campaign_id") == campaign)
-            .collect()
-            .to_dicts()
-        )
+        return _read(run_dir, name).filter(pl.col("campaign_id") == campaign).to_dicts()
 
     found = rows("campaigns")
     if not found:

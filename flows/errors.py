@@ -6,6 +6,8 @@ HydrascopeError
     └── StorageError   a disk is full, a store does not answer: trying again later can help
 """
 
+from pathlib import Path
+
 
 class HydrascopeError(Exception):
     """An error whose text is one clear line for a person, without prompt text or account names."""
@@ -29,3 +31,12 @@ class StageError(HydrascopeError):
 
 class StorageError(StageError):
     """A stage could not write or read files for a reason that may pass."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return the type of an error and where it was raised, all that is told of one that others wrote."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
+    return f"{type(error).__name__} at {where}"

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -26,10 +27,10 @@ from pydantic import BaseModel, ConfigDict
 
 from embeddings.encoders import EncoderSettings
 from embeddings.errors import EncoderUnavailable
-from flows.errors import HydrascopeError, InputError, StageError, StorageError
+from flows.errors import HydrascopeError, InputError, StageError, StorageError, place_of
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
-from flows.source import Source, file_digest, is_part_of, open_source
+from flows.source import Source, check_type, file_digest, is_part_of, open_source
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -168,11 +169,7 @@ def named(stage: str, error: Exception, output: Path) -> StageError:
         return StorageError(stage, f"{what}: {getattr(error, 'filename', None) or output}")
     if isinstance(error, EncoderUnavailable):
         return StageError(stage, str(error))
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "unknown place"
-    return StageError(stage, f"{type(error).__name__} at {where}")
+    return StageError(stage, place_of(error))
 
 
 def _error_number(error: Exception, output: Path) -> int | None:
@@ -287,12 +284,13 @@ def _enforcement(path: Path) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     try:
-        names = pq.read_schema(path).names
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path} as Parquet: {str(error).splitlines()[0][:200]}") from None
-    missing = [name for name in ("account_id", "timestamp", "action") if name not in names]
-    if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; it has {', '.join(names)}")
+    for name in ("account_id", "timestamp", "action"):
+        if name not in schema.names:
+            raise InputError(f"{path} has no column {name!r}; it has {', '.join(schema.names)}")
+        check_type(str(path), schema, name, name)
     return {"path": str(path.absolute()), "digest": file_digest(path)}
 
 
@@ -324,8 +322,16 @@ def _writable(output: Path) -> None:
     there = output
     while not os.path.exists(there):  # not Path.exists: it raises in a folder that may not be entered
         there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to {output}: {there} is not a folder that may be written")
+    longest = os.pathconf(there, "PC_NAME_MAX")
+    if any(len(os.fsencode(name)) > longest for name in output.relative_to(there).parts):
+        raise InputError(f"cannot write to {output}: a name in it is longer than {longest} bytes")
+    try:
+        TemporaryFile(dir=there).close()  # os.access is wrong of /proc and of stores that others serve
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # that may pass: it is the stages' to say
+            raise InputError(
+                f"cannot write to {output}: {there} is not a folder that may be written"
+            ) from None
 
 
 def _day(microseconds: int) -> str:

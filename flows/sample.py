@@ -74,13 +74,14 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
 
     The same rows, settings and seed give the same sample. Raises InputError for a log that cannot be read to
     its end or changes meanwhile. A bound of the window that is None is taken from
-    the log: the day of its first row, the end of the day of its last.
+    the log: the day of its first row, the end of the day of its last, those set aside among them.
     """
     aside: Counter[str] = Counter()
-    n_out = _spool(source, window, spool, seed, aside)
+    days: set[int] = set()
+    n_out = _spool(source, window, spool, seed, aside, days)
     frame = pl.read_parquet(spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"])
     frame = frame.with_columns(pl.col("account_id").cast(pl.Categorical)).with_row_index("n")
-    start, end = _bounds(frame["timestamp"], window)
+    start, end = _bounds(days, window)
     repeated = _repeated(frame)
     aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
     usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
@@ -121,20 +122,25 @@ def held_out(request_ids: Iterable[str], seed: int) -> NDArray[np.bool_]:
     return digests(request_ids, f"hydrascope held out {seed}")[:, 0] >> np.uint64(63) == 1
 
 
-def _spool(source: Source, window: Window, spool: Path, seed: int, aside: Counter[str]) -> int:
-    """Write a narrow row for each usable row of the window, count the others; return how many lie outside."""
+def _spool(
+    source: Source, window: Window, spool: Path, seed: int, aside: Counter[str], days: set[int]
+) -> int:
+    """Write a narrow row for each usable row of the window, count the others; return how many lie outside.
+
+    Adds the days of all rows of the window to `days`, as numbers since 1970.
+    """
     outside = 0
     extra = [name for name in TOTALS if name in source.columns]
     with pq.ParquetWriter(spool, _narrow(None, extra, seed).to_arrow().schema, compression="zstd") as writer:
         for batch in batches(source, [*REQUIRED, *extra], window):
-            usable, n_out = _usable(batch, window, aside)
+            usable, n_out = _usable(batch, window, aside, days)
             outside += n_out
             if usable.height:
                 writer.write_table(_narrow(Batch(batch.file, 0, usable), extra, seed).to_arrow())
     return outside
 
 
-def _usable(batch: Batch, window: Window, aside: Counter[str]) -> tuple[pl.DataFrame, int]:
+def _usable(batch: Batch, window: Window, aside: Counter[str], days: set[int]) -> tuple[pl.DataFrame, int]:
     """Return the usable rows of a batch with their numbers, and how many lie outside the window."""
     if not batch.rows.width:
         return pl.DataFrame(), batch.rows.height
@@ -156,6 +162,7 @@ def _usable(batch: Batch, window: Window, aside: Counter[str]) -> tuple[pl.DataF
         left = rows.filter(~fails)
         if reason == "outside":
             outside = rows.height - left.height
+            days.update((left["timestamp"] // DAY).unique())
         else:
             aside[reason] += rows.height - left.height
         rows = left
@@ -189,13 +196,15 @@ _DTYPES: dict[str, type[pl.DataType]] = {
 }
 
 
-def _bounds(time: pl.Series, window: Window) -> tuple[int, int]:
-    """Return the window, its open ends taken from the days of the first and the last row."""
+def _bounds(days: set[int], window: Window) -> tuple[int, int]:
+    """Return the window, its open ends taken from its days; without any it is one day, at the bound given."""
     start, end = window
-    low, high = (0, -1) if time.is_empty() else (int(time.min()), int(time.max()))  # type: ignore[arg-type]
-    start = (low // DAY * DAY if end is None else min(low, end - 1) // DAY * DAY) if start is None else start
-    end = max(high // DAY + 1, start // DAY + 1) * DAY if end is None else end
-    return start, end
+    if not days:
+        days = {(end - 1) // DAY if end is not None else (start or 0) // DAY}
+    return (
+        min(days) * DAY if start is None else start,
+        (max(days) + 1) * DAY if end is None else end,
+    )
 
 
 def _repeated(frame: pl.DataFrame) -> pl.Series:
@@ -273,20 +282,34 @@ def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _fetch(
     source: Source, window: Window, kept: pl.DataFrame, seed: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read the kept rows, in order of time and request_id, and number their distinct texts."""
+    """Read the kept rows, in order of time and request_id, and number their distinct texts.
+
+    Each text is held once, however many rows have it.
+    """
     columns = [*REQUIRED, *source.optional]
+    known: dict[bytes, int] = {}
     by_file = kept.drop("account_id").partition_by("file", as_dict=True)
-    parts = [pl.DataFrame(schema={c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64})]
+    types = {c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64, "text": pl.UInt32}
+    parts = [pl.DataFrame(schema=types).drop("prompt")]
+    held = [pl.DataFrame(schema={"prompt": pl.String})]
     for batch in batches(source, columns, window, only=[int(file) for (file,) in by_file]):
         if not batch.rows.width:
             continue
         mine = by_file[(batch.file,)].select("row", "weight")
         numbered = batch.rows.with_row_index("row", offset=batch.first)
-        parts.append(_copied(numbered.join(mine, on="row").drop("row")))
+        taken = numbered.join(mine, on="row").drop("row")
+        new = len(known)
+        keys = digests(taken["prompt"], "hydrascope text")
+        number = pl.Series([known.setdefault(key.tobytes(), len(known)) for key in keys], dtype=pl.UInt32)
+        held.append(_copied(taken.filter((number >= new) & number.is_first_distinct()).select("prompt")))
+        parts.append(_copied(taken.drop("prompt").with_columns(text=number)))
     rows = pl.concat(parts).sort("timestamp", "request_id")
-    texts = rows.group_by("prompt", maintain_order=True).agg(count=pl.len()).rename({"prompt": "text"})
-    numbers = texts.select(prompt="text").with_row_index("text")
-    rows = rows.join(numbers, on="prompt", how="left", maintain_order="left").drop("prompt")
+    # numbered again as they come in time: which file has a text first is nobody's business
+    met = rows.group_by("text", maintain_order=True).agg(count=pl.len())
+    texts = pl.concat(held).rename({"prompt": "text"})[met["text"]].with_columns(met["count"])
+    numbers = met.select("text").with_row_index("number")
+    rows = rows.join(numbers, on="text", how="left", maintain_order="left")
+    rows = rows.with_columns(text="number").drop("number")
     times = [name for name in ("timestamp", "account_created") if name in rows.columns]
     rows = rows.with_columns(
         pl.col(times).cast(pl.Datetime("us", "UTC")),

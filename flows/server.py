@@ -106,8 +106,8 @@ def own_server(console: Console) -> Iterator[str]:
         with console.status("starting Prefect"):
             _await(server, url, home)
         console.print(f"{'prefect':<11}{time.monotonic() - began:>6.1f} s  server for this run at {url}")
+        stack.callback(_drain)  # after a failure too
         yield url
-        _drain()
 
 
 @contextmanager

@@ -146,7 +146,9 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         values = reader(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        mark = getattr(error, "problem_mark", None)  # YAML says where on lines of its own
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"cannot read {path}{line}: {str(error).splitlines()[0]}") from None
     if values is not None and not isinstance(values, dict):
         raise InputError(f"{path}: expected settings by name, found {type(values).__name__}")
     return values or {}

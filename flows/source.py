@@ -1,11 +1,14 @@
 """The prompt log as it lies on disk: which files, which columns, and batches of rows under our names."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import fsspec
 import numpy as np
@@ -29,6 +32,7 @@ BATCH_BYTES = 64_000_000
 PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
 # 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -37,7 +41,8 @@ class Source:
     """The files of a log, in order of path, and how its columns are called.
 
     digests are of the files' content, so a moved log is the same log. columns maps the names of the contract
-    to the log's, for those columns that at least one file has.
+    to the log's, for those columns that at least one file has. constants are, for each file, the values of
+    columns that its key=value folders give it.
     """
 
     url: str
@@ -45,6 +50,7 @@ class Source:
     n_rows: int
     digests: tuple[str, ...]
     columns: Mapping[str, str]
+    constants: tuple[Mapping[str, str | int | None], ...] = ()
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -65,19 +71,23 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
 
     Raises InputError, in one line: no such file, not Parquet, a missing column, a wrong type, no rows.
     """
-    fs, files = find_files(url)
+    fs, root, files = find_files(url)
     present: dict[str, str] = {}
+    constants = []
     n_rows = 0
     for path in files:
         parquet = _open(fs, path)
-        present |= _check_columns(path, parquet.schema_arrow, names)
+        found, fixed = _check_columns(path, parquet.schema_arrow, names, _keys(path, root))
+        present |= found
+        constants.append(fixed)
         n_rows += parquet.metadata.num_rows
     for column, name in names.items():
         if column not in present:
             raise InputError(f"no file of {url} has {_mapped(column, name)}")
     if not n_rows:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
-    return Source(url, tuple(files), n_rows, _digests(fs, files), present)
+    digests = _digests(fs, files, constants)
+    return Source(url, tuple(files), n_rows, digests, present, tuple(constants))
 
 
 def check_unchanged(source: Source) -> None:
@@ -87,39 +97,66 @@ def check_unchanged(source: Source) -> None:
     """
     fs, _ = fsspec.core.url_to_fs(source.url)
     try:
-        same = not _is_local(fs) or _digests(fs, source.files) == source.digests
+        same = not _is_local(fs) or _digests(fs, source.files, source.constants) == source.digests
     except FileNotFoundError:
         same = False
     if not same:
         raise InputError(f"{source.url} changed while it was read: call again when nobody writes to it")
 
 
-def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    """Return the filesystem and the sorted Parquet files of a file, folder, glob or Hive-partitioned dataset.
+def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
+    """Return the filesystem, the root and the sorted Parquet files of a file, folder, glob or Hive dataset.
 
-    In a folder: the files in it and in subfolders called key=value, whatever their depth. Raises InputError.
+    In a folder: the files in it and in subfolders called key=value, whatever their depth. Of a glob:
+    the files that it matches, and those in the folders called key=value that it matches. Raises InputError.
     """
     try:
         fs, path = fsspec.core.url_to_fs(url)
         if any(c in path for c in "*?[") and not fs.exists(path):
-            files = [f for f in fs.glob(path) if not fs.isdir(f)]
+            root, files = _parent(re.split("[*?[]", path)[0]), list(_matched(fs, path))
         elif fs.isdir(path):
-            files = [f for f in fs.find(path) if _is_part(f, path)]
+            root, files = path, _parts(fs, path)
         else:
-            files = [path] if fs.exists(path) else []
+            root, files = _parent(path), [path] if fs.exists(path) else []
     except Exception as error:  # stores have errors of their own
         raise InputError(f"cannot open {url}: {_line(error)}") from error
     if not files:
         raise InputError(
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
         )
-    return fs, sorted(files)
+    return fs, root, sorted(set(files))
+
+
+def _matched(fs: fsspec.AbstractFileSystem, glob: str) -> Iterator[str]:
+    for found in fs.glob(glob):
+        if not fs.isdir(found):
+            yield found
+        elif "=" in Path(found).name:
+            yield from _parts(fs, found)
+
+
+def _parts(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    return [file for file in fs.find(folder) if _is_part(file, folder)]
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _keys(path: str, root: str) -> dict[str, str | None]:
+    """Return what the key=value folders between a dataset's root and a file say, as Hive writes it."""
+    pairs = [part.split("=", 1) for part in _parent(path.removeprefix(root)).split("/") if "=" in part]
+    return {unquote(key): None if value == HIVE_NULL else unquote(value) for key, value in pairs}
 
 
 def is_part_of(url: str, file: Path) -> bool:
-    """Tell whether a file that were written there would be read as part of a log in a local folder."""
+    """Tell whether a file that were written there would be read as part of a log in local folders."""
     fs, path = fsspec.core.url_to_fs(url)
-    return _is_local(fs) and fs.isdir(path) and Path(path) in file.parents and _is_part(str(file), path)
+    if not _is_local(fs):
+        return False
+    matched = [folder for folder in file.parents if "=" in folder.name and folder.match(path)]
+    folders = [Path(path)] if fs.isdir(path) else matched
+    return any(f in file.parents and _is_part(str(file), str(f)) for f in folders)
 
 
 def _is_part(file: str, folder: str) -> bool:
@@ -143,14 +180,26 @@ def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
     return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
 
 
-def _digests(fs: fsspec.AbstractFileSystem, files: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted(_digest(fs, path) for path in files))
+def _digests(
+    fs: fsspec.AbstractFileSystem, files: Sequence[str], constants: Sequence[Mapping[str, str | int | None]]
+) -> tuple[str, ...]:
+    """Return the digests of files, those that folders give a constant with it: it is of what they hold."""
+    return tuple(
+        sorted(
+            _blake2b(json.dumps([_digest(fs, path), fixed], sort_keys=True)) if fixed else _digest(fs, path)
+            for path, fixed in zip(files, constants, strict=True)
+        )
+    )
+
+
+def _blake2b(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
     """Digest a file's content; of a remote file, what its store says identifies the content."""
     if not _is_local(fs):
-        return hashlib.blake2b(str(fs.checksum(path)).encode(), digest_size=16).hexdigest()
+        return _blake2b(str(fs.checksum(path)))
     facts = Path(path).stat()
     return _digest_once(path, facts.st_size, facts.st_mtime_ns)
 
@@ -166,22 +215,45 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _check_columns(path: str, schema: pa.Schema, names: Mapping[str, str]) -> dict[str, str]:
-    """Return contract name -> name in this file; raise InputError for what is missing or of a wrong type."""
-    present = {}
+def _check_columns(
+    path: str, schema: pa.Schema, names: Mapping[str, str], keys: Mapping[str, str | None]
+) -> tuple[dict[str, str], dict[str, str | int | None]]:
+    """Return contract name -> name in this file, and -> value where that is its folder's and not in the file.
+
+    Raises InputError for what is missing or of a wrong type.
+    """
+    present: dict[str, str] = {}
+    fixed: dict[str, str | int | None] = {}
     for column in REQUIRED + OPTIONAL:
         name = names.get(column, column)
         if name not in schema.names:
-            if column in REQUIRED:
+            if name in keys and _dtype(column) == pl.String:
+                present[column], fixed[column] = name, keys[name]
+            elif name in keys and column in COUNT_COLUMNS:
+                present[column], fixed[column] = name, _count(path, name, keys[name])
+            elif column in REQUIRED:
                 asked = _mapped(column, name) if column in names else f"column {name!r}"
                 raise InputError(f"{path} has no {asked}; it has {', '.join(schema.names)}")
             continue
-        kind = schema.field(name).type
-        expected = _expected(column)
-        if not _fits(column, kind):
-            raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {expected}")
+        check_type(path, schema, column, name)
         present[column] = name
-    return present
+    return present, fixed
+
+
+def check_type(path: str, schema: pa.Schema, column: str, name: str) -> None:
+    """Raise InputError when a file's column is there twice, or not of the type that the contract gives it."""
+    if schema.names.count(name) > 1:
+        raise InputError(f"{path} has more than one column {name!r}")
+    kind = schema.field(name).type
+    if not _fits(column, kind):
+        raise InputError(f"{path}: column {name!r} is {kind}, {column} must be {_expected(column)}")
+
+
+def _count(path: str, name: str, value: str | None) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        raise InputError(f"{path}: its folder's {name!r} must be an integer") from None
 
 
 def _mapped(column: str, name: str) -> str:
@@ -225,18 +297,17 @@ def batches(
     fs, _ = fsspec.core.url_to_fs(source.url)
     for number, path in enumerate(source.files):
         if only is None or number in only:
-            yield from _file_batches(_open(fs, path), number, path, source.columns, columns, window)
+            yield from _file_batches(_open(fs, path), number, source, columns, window)
 
 
 def _file_batches(
     parquet: pq.ParquetFile,
     number: int,
-    path: str,
-    names: Mapping[str, str],
+    source: Source,
     columns: Sequence[str],
     window: tuple[int | None, int | None],
 ) -> Iterator[Batch]:
-    schema = parquet.schema_arrow
+    schema, names, path = parquet.schema_arrow, source.columns, source.files[number]
     there = {column: names[column] for column in columns if names.get(column) in schema.names}
     first = 0
     for group in range(parquet.num_row_groups):
@@ -247,7 +318,7 @@ def _file_batches(
             continue
         try:
             for table in _tables(parquet, group, [*there.values()] or [names["timestamp"]]):
-                yield Batch(number, first, _frame(table, there, columns))
+                yield Batch(number, first, _frame(table, there, columns, source.constants[number]))
                 first += table.num_rows
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
@@ -293,12 +364,18 @@ def _outside(
     )
 
 
-def _frame(table: pa.Table, there: Mapping[str, str], columns: Sequence[str]) -> pl.DataFrame:
-    """Put a table under the contract's names and types; a column that this file lacks is null."""
+def _frame(
+    table: pa.Table,
+    there: Mapping[str, str],
+    columns: Sequence[str],
+    constants: Mapping[str, str | int | None],
+) -> pl.DataFrame:
+    """Put a table under the contract's names and types; a column that this file lacks is constant or null."""
     series = []
     for column in columns:
         if column not in there or pa.types.is_null(table.schema.field(there[column]).type):
-            series.append(pl.Series(column, [None] * table.num_rows, dtype=_dtype(column)))
+            value = constants.get(column)
+            series.append(pl.Series(column, [value] * table.num_rows, dtype=_dtype(column)))
             continue
         array = table.column(there[column])
         if column == "timestamp" or column in TIME_COLUMNS:
@@ -328,9 +405,13 @@ def _text(array: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def _microseconds(array: pa.Array | pa.ChunkedArray) -> pl.Series:
-    """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC."""
+    """Return int64 microseconds UTC; null where there is none or no calendar reaches it. Naive is UTC.
+
+    1970-01-01T00:00:00 is none either: it is what writers put for a time that they do not know.
+    """
     unit = array.type.unit
     ticks = pl.Series(pl.from_arrow(pc.cast(array, pa.int64())))
+    ticks = ticks.set(ticks == 0, None)
     if unit == "ns":
         return ticks // 1_000
     scale = _UNITS[unit]

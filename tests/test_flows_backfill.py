@@ -16,6 +16,7 @@ from flows.errors import InputError
 from flows.pipeline import complete, plain
 from flows.run import open_run
 from flows.settings import DetectSettings
+from flows.source import open_source
 from tests.tiny import rows, use_tiny_encoder, write
 
 FIRST = 1_780_272_000_000_000  # 2026-06-01
@@ -58,16 +59,30 @@ def test_days_that_have_a_run_of_all_of_them_are_skipped_and_the_others_come_in_
 ) -> None:
     use_tiny_encoder(monkeypatch.setattr)
     log, output = str(write(four_days(), tmp_path)), tmp_path / "out"
+    digests = open_source(log, {}).digests
     for window in ((FIRST + DAY, FIRST + 2 * DAY), (FIRST + 2 * DAY, FIRST + 2 * DAY + DAY // 2)):
         complete(open_run(log, output, DetectSettings(), window), plain())
-    found = list(missing_days(output, FIRST, FIRST + 4 * DAY))
+    found = list(missing_days(output, digests, FIRST, FIRST + 4 * DAY))
     assert found == [(FIRST + day * DAY, FIRST + (day + 1) * DAY) for day in (0, 2, 3)]
 
 
 @pytest.mark.parametrize("bounds", [(FIRST + 1, FIRST + DAY), (FIRST, FIRST), (None, FIRST), (FIRST, None)])
 def test_bounds_that_are_no_days_in_order_are_refused(tmp_path: Path, bounds: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="are days"):
-        list(missing_days(tmp_path, *bounds))
+        list(missing_days(tmp_path, (), *bounds))
+
+
+def test_a_day_without_rows_is_looked_at_again_when_the_log_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_encoder(monkeypatch.setattr)
+    log, output = write(four_days().head(40), tmp_path / "log").parent, tmp_path / "out"
+    second = (FIRST + DAY, FIRST + 2 * DAY)
+    complete(open_run(str(log), output, DetectSettings(), second), plain())
+    before = open_source(str(log), {}).digests
+    four_days().slice(40, 40).write_parquet(log / "late.parquet")
+    assert list(missing_days(output, before, *second)) == []
+    assert list(missing_days(output, open_source(str(log), {}).digests, *second)) == [second]
 
 
 def test_it_is_stopped_and_continued(tmp_path: Path) -> None:
@@ -85,6 +100,8 @@ def test_it_is_stopped_and_continued(tmp_path: Path) -> None:
     continued(days_of("".join(done)), call(log, output, "--plain"), output)
     again = subprocess.run(call(log, output, "--plain"), capture_output=True, text=True, check=True)
     assert again.stdout == "every day has a published run\n"
+    gone = subprocess.run(call(tmp_path / "nosuch", output), capture_output=True, text=True, check=False)
+    assert (gone.returncode, gone.stdout, gone.stderr.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.prefect

@@ -1,6 +1,7 @@
 """The command line: exit codes, one clear line for input at fault, and odd input that is valid."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main, moment
-from tests.tiny import TABLES, planted, rows, tables, use_tiny_encoder, write
+from tests.tiny import START, TABLES, planted, rows, tables, use_tiny_encoder, write
 
 
 @pytest.fixture
@@ -61,6 +62,10 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["detect", "LOG", "--output", "LOG"], "not a folder that may be written"),
         (["detect", "LOG", "--output", "OUT", "--encoder", "no/such-encoder"], "no/such-encoder"),
         (["detect", "LOG", "--output", "OUT", "--seed", str(2**32)], "seed"),
+        (["detect", "", "--output", "OUT"], "LOG is empty"),
+        (["detect", "LOG", "--output", ""], "--output is empty"),
+        (["detect", "LOG", "--output", "s3://bucket/out"], "--output s3://bucket/out: expected a folder"),
+        (["deploy", "LOG", "--output", "s3://bucket/out"], "--output s3://bucket/out: expected a folder"),
         (["evaluate", "TMP", "--truth", "LOG"], "is not the folder of a run"),
         (["show", "TMP"], "is not the folder of a run"),
         (["simulate", "TMP", "--accounts", "0"], "accounts"),
@@ -109,6 +114,63 @@ def test_a_log_at_fault_is_one_line_and_exit_code_2(
     code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
     assert (code, err.count("\n"), (tmp_path / "out").exists()) == (2, 1, False)
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"account_id": [1]}, "account_id must be a string"),
+        ({"timestamp": ["2026-06-01"]}, "timestamp must be a timestamp"),
+        ({"action": [1.5]}, "action must be a string"),
+    ],
+)
+def test_bans_and_limits_at_fault_are_one_line_and_exit_code_2(
+    tmp_path: Path, call: Any, columns: dict[str, Any], said: str
+) -> None:
+    bans = {"account_id": ["a"], "timestamp": [START], "action": ["ban"]} | columns
+    pl.DataFrame(bans).write_parquet(tmp_path / "bans.parquet")
+    log, given = write(rows(), tmp_path / "log"), ("--enforcement", tmp_path / "bans.parquet", "--plain")
+    code, _, err = call("detect", log, "--output", tmp_path / "out", *given)
+    assert (code, err.count("\n"), said in err) == (2, 1, True), err
+
+
+def test_a_column_that_is_there_twice_is_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
+    log = rows().to_arrow()
+    pq.write_table(log.append_column("prompt", log["prompt"]), tmp_path / "log.parquet")
+    code, _, err = call("detect", tmp_path, "--output", tmp_path / "out", "--plain")
+    assert (code, err.count("\n"), "more than one column 'prompt'" in err) == (2, 1, True), err
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("campaigns.parquet", "no Parquet"),
+        ("campaigns.parquet", ""),
+        ("latest.json", "{"),
+        ("latest.json", "[]"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_one_line_and_exit_code_2(
+    tmp_path: Path, call: Any, file: str, text: str
+) -> None:
+    for name in ("campaigns.parquet", "truth.parquet", file):
+        (tmp_path / name).write_text(text)
+    for words in (["show", tmp_path], ["show", tmp_path, "c1"], ["evaluate", tmp_path, "--truth", tmp_path]):
+        code, _, err = call(*words)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert file.split(".")[0] in err
+
+
+def test_what_nobody_thought_of_is_told_by_its_place_alone(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("tell me about subject 3")
+
+    monkeypatch.setattr("flows.run.open_run", fails)
+    code, _, err = call("detect", write(rows(), tmp_path), "--output", tmp_path / "out", "--plain")
+    assert code == 1
+    assert re.fullmatch(r"hydrascope: failed: RuntimeError at test_flows_cli.py:\d+\n", err), err
 
 
 def test_a_file_that_breaks_off_is_found_while_reading_and_nothing_is_left(tmp_path: Path, call: Any) -> None:
@@ -215,6 +277,19 @@ def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: A
     code, out, _ = call("evaluate", run, "--truth", tmp_path / "truth.parquet", "--json")
     assert (code, json.loads(out)["campaigns"][0]["name"]) == (0, "tutor")
     assert call("evaluate", run, "--truth", tmp_path / "truth.parquet")[0] == 0
+
+
+def test_the_id_of_a_campaign_is_whole_in_a_table_that_is_piped(tmp_path: Path, call: Any) -> None:
+    found, accounts = "c7cf805f37e9a1b2c", ["a1", "a2"]
+    frames = {
+        "campaigns": {"campaign_id": [found], "reported": [True]},
+        "campaign_accounts": {"campaign_id": [found] * 2, "account_id": accounts, "confidence": [1.0, 1.0]},
+        "truth": {"account_id": accounts, "kind": ["campaign:a_harvest_of_every_single_step"] * 2},
+    }
+    for name, frame in frames.items():
+        pl.DataFrame(frame).write_parquet(tmp_path / f"{name}.parquet")
+    code, out, _ = call("evaluate", tmp_path, "--truth", tmp_path / "truth.parquet")
+    assert (code, found in out, "…" in out) == (0, True, False), out
 
 
 @pytest.mark.usefixtures("tiny")

@@ -156,6 +156,12 @@ def test_the_command_brings_up_a_server_and_leaves_nothing_behind(tmp_path: Path
     assert "report.html" in ran.stdout
     assert left_over(str(tmp_path)) == []
     assert (tmp_path / "home" / "prefect.db").exists()
+    raw = bytearray(log.read_bytes())
+    raw[4:200] = bytes(196)  # the footer is whole: it is a stage that finds out
+    log.write_bytes(raw)
+    ran = subprocess.run(call, capture_output=True, text=True, env=env, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert [line.split()[0] for line in ran.stderr.splitlines()] == ["prefect", "hydrascope:"], ran.stderr
 
 
 def left_over(word: str) -> list[str]:

@@ -168,8 +168,13 @@ def test_a_run_that_was_cut_off_is_resumed_from_where_the_log_was_moved(tmp_path
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = write(rows(), tmp_path)
-    with pytest.raises(InputError, match="is not a folder that may be written"):
-        open_run(str(log), tmp_path / "file" / "out", DetectSettings(), (None, None))
+    for output, said in (
+        (tmp_path / "file" / "out", "is not a folder that may be written"),
+        (Path("/proc/out"), "is not a folder that may be written"),
+        (tmp_path / "new" / ("x" * 256), "longer than 255 bytes"),
+    ):
+        with pytest.raises(InputError, match=said):
+            open_run(str(log), output, DetectSettings(), (None, None))
 
 
 def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Path) -> None:
@@ -177,7 +182,10 @@ def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Pa
     for name in ("", "date=2026-06-01", "team=one"):
         with pytest.raises(InputError, match="would be read as log"):
             open_run(str(tmp_path), tmp_path / name, DetectSettings(), (None, None))
-    for log, name in (("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", "")):
+    with pytest.raises(InputError, match="would be read as log"):
+        open_run(str(tmp_path / "date=*"), tmp_path, DetectSettings(), (None, None))
+    others = ("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", ""), ("date=*", "out")
+    for log, name in others:
         open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
 
 
@@ -318,6 +326,16 @@ def test_a_fitted_encoder_serves_every_later_run_until_a_refit_is_asked_for(
     assert encoder(july, fit={"dimension": 64}) == "e1"
     (tmp_path / "out" / "encoder" / "current.json").unlink()
     assert [encoder(june, topics=5), encoder(july, topics=5)] == ["e2"] * 2
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_fitted_encoder_is_on_the_disk_before_later_runs_can_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda opened: kept.add(os.fstat(opened).st_ino))
+    complete(opened(tmp_path), plain())
+    assert (tmp_path / "out" / "encoder" / "tiny" / "tiny").stat().st_ino in kept
 
 
 @pytest.mark.usefixtures("tiny")

@@ -194,6 +194,25 @@ def test_an_open_window_is_the_days_of_the_log(tmp_path: Path) -> None:
     )
 
 
+def test_rows_that_are_set_aside_are_of_the_window(tmp_path: Path) -> None:
+    rows = [row | {"prompt": ""} for row in log()]
+    rows[0]["timestamp"] = datetime(1970, 1, 1, tzinfo=UTC)
+    taken = take(rows, tmp_path)
+    assert (taken.start, taken.end) == (micro(START), micro(START + timedelta(days=3)))
+    assert taken.set_aside == {SetAside.UNREADABLE_TIME: 1, SetAside.EMPTY_PROMPT: 399}
+
+
+@pytest.mark.parametrize(("year", "bounds"), [(1969, (0, None)), (2020, (None, 1))])
+def test_a_window_of_one_bound_and_no_rows_is_the_day_at_that_bound(
+    tmp_path: Path, year: int, bounds: Any
+) -> None:
+    day = datetime(year, 5, 1, tzinfo=UTC)
+    given = tuple(None if n is None else micro(day + timedelta(days=n)) for n in bounds)
+    unknown = [row | {"timestamp": None} for row in log(9)]
+    taken = take(unknown, tmp_path, given)
+    assert (moment(taken.start), moment(taken.end)) == (day, day + timedelta(days=1))
+
+
 def test_the_last_day_of_the_calendar_is_no_time_for_want_of_a_next_one(tmp_path: Path) -> None:
     rows = log()
     rows[0]["timestamp"] = datetime(9999, 12, 31, tzinfo=UTC)
@@ -215,7 +234,8 @@ def test_digests_are_the_same_on_any_machine_and_in_any_process() -> None:
     assert (held_out(["a", "b", "c", "d"] * 9, 0) != held_out(["a", "b", "c", "d"] * 9, 1)).any()
 
 
-def test_a_large_log_is_sampled_in_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("distinct", "budget"), [(24_000, 200), (9, 24_000)])
+def test_a_large_log_is_sampled_in_little_memory(tmp_path: Path, distinct: int, budget: int) -> None:
     """A log of 540 MB in a process that may take less than half of that on top of its libraries."""
     import subprocess
     import sys
@@ -225,7 +245,7 @@ def test_a_large_log_is_sampled_in_little_memory(tmp_path: Path) -> None:
             request_id=pl.format("r{}", "n"),
             timestamp=pl.lit(START).cast(pl.Datetime("us", "UTC")),
             account_id=pl.format("a{}", pl.col("n") % 50),
-            prompt=pl.format("{} {}", "n", pl.lit("words " * 3_750)),
+            prompt=pl.format("{} {}", pl.col("n") % distinct, pl.lit("words " * 3_750)),
         ).write_parquet(tmp_path / f"{i}.parquet", row_group_size=1_000)
     code = f"""
 import resource
@@ -234,8 +254,9 @@ from flows.sample import SampleSettings, sample
 from flows.source import open_source
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 folder = Path({str(tmp_path)!r})
-taken = sample(open_source(str(folder), {{}}), (None, None), SampleSettings(budget=200), 0, folder / "spool")
-assert taken.rows.height == 200 and taken.n_in == 24_000
+settings = SampleSettings(budget={budget})
+taken = sample(open_source(str(folder), {{}}), (None, None), settings, 0, folder / "spool")
+assert taken.rows.height == {budget} and taken.n_in == 24_000
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

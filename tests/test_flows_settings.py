@@ -50,6 +50,14 @@ def test_an_unknown_or_wrong_setting_is_refused_by_name(tmp_path: Path, text: st
     assert "\n" not in str(error.value)
 
 
+def test_a_config_that_breaks_off_is_told_by_its_line(tmp_path: Path) -> None:
+    for name, text in (("c.yaml", "seed: 1\nviews: full: run"), ("c.toml", "seed = 1\nviews = full"),
+                       ("c.json", '{"seed": 1,\n}')):  # fmt: skip
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match="line 2"):
+            read_settings(tmp_path / name)
+
+
 def test_a_config_file_of_another_kind_or_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("[1]")
     for name, said in [("c.ini", "ends in .toml"), ("no.toml", "cannot read"), ("c.json", "found list")]:

@@ -89,6 +89,38 @@ def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Pat
     assert open_source(str(tmp_path / "date=*/*/*.parquet"), {}).n_rows == 2
 
 
+def test_a_folder_that_a_glob_matches_is_read_as_a_part_when_it_is_called_key_value(tmp_path: Path) -> None:
+    write(tmp_path / "date=2026-06-01" / "a.parquet")
+    write(tmp_path / "b.parquet")
+    write(tmp_path / "truth" / "truth.parquet", prompt=None)
+    for glob, n_rows in (("date=*", 2), ("*", 4), ("**", 6)):
+        if glob == "**":  # any file that it names, as before, and none twice
+            write(tmp_path / "truth" / "truth.parquet")
+        assert open_source(str(tmp_path / glob), {}).n_rows == n_rows
+
+
+@pytest.mark.parametrize("url", ["", "engine=*", "*/*/*.parquet"])
+def test_what_the_folders_of_a_dataset_say_stands_for_columns_that_its_files_lack(
+    tmp_path: Path, url: str
+) -> None:
+    write(tmp_path / "engine=a%2Fb" / "status=429" / "1.parquet")
+    write(tmp_path / "engine=__HIVE_DEFAULT_PARTITION__" / "status=200" / "2.parquet")
+    write(tmp_path / "engine=c" / "status=200" / "3.parquet", status=pa.array([1, None]))
+    source = open_source(str(tmp_path / url), {"model": "engine"})
+    assert source.optional == ("model", "status")
+    rows = pl.concat([batch.rows for batch in batches(source, ["model", "status"])])
+    found = sorted(rows.iter_rows(), key=str)
+    assert found == [("a/b", 429), ("a/b", 429), ("c", 1), ("c", None), (None, 200), (None, 200)]
+    below = open_source(str(tmp_path / "engine=c"), {})
+    assert (below.optional, below.digests[0] in source.digests) == (("status",), False)
+
+
+def test_a_folder_that_gives_a_column_no_value_of_its_type_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "status=ok" / "1.parquet")
+    with pytest.raises(InputError, match="its folder's 'status' must be an integer"):
+        open_source(str(tmp_path), {})
+
+
 def test_any_filesystem_that_fsspec_knows_is_read() -> None:
     with fsspec.open("memory://logs/part.parquet", "wb") as file:
         pq.write_table(table(), file)
@@ -128,9 +160,15 @@ def test_naive_zoned_and_coarse_times_are_one_time(tmp_path: Path) -> None:
 
 
 def test_times_that_no_calendar_reaches_are_null(tmp_path: Path) -> None:
-    far = pa.array([2**60, 0], pa.int64()).cast(pa.timestamp("ms", "UTC"))
+    far = pa.array([2**60, 1], pa.int64()).cast(pa.timestamp("ms", "UTC"))
     log = write(tmp_path / "log.parquet", timestamp=far)
-    assert read(log, "timestamp")["timestamp"].to_list() == [None, 0]
+    assert read(log, "timestamp")["timestamp"].to_list() == [None, 1_000]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_zero_of_clocks_is_no_time(tmp_path: Path, unit: str) -> None:
+    log = write(tmp_path / "log.parquet", timestamp=pa.array([0, 10**9], pa.timestamp(unit)))
+    assert read(log, "timestamp")["timestamp"].is_null().to_list() == [True, False]
 
 
 def test_bytes_that_are_no_utf8_are_replaced_and_nul_is_kept(tmp_path: Path) -> None:
