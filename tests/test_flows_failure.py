@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -195,7 +195,7 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
     found = pl.concat([found.with_columns(pl.format("{}{}", "campaign_id", pl.lit(i))) for i in range(52)])
     found = found.head(52)
     found.write_parquet(run_dir / "campaigns.parquet")
-    nightly = deploy.deployments(plan)[0].apply()
+    nightly, began = deploy.deployments(plan)[0].apply(), datetime.now(UTC).isoformat()
     with get_client(sync_client=True) as client:
         due = [client.create_flow_run_from_deployment(nightly, state=Pending()) for _ in range(2)]
     for each in due:  # the second as if the run were called again
@@ -203,7 +203,7 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
             flow(name="tell")(tell), each, {"run_dir": run_dir, "output": output, "settings": WorkSettings()}
         )
     until(lambda: len(got) == found.height > 50)
-    reported = {"event": {"name": ["hydrascope.campaign.reported"]}}
+    reported = {"event": {"name": ["hydrascope.campaign.reported"]}, "occurred": {"since": began}}
     assert ask("/events/filter", filter=reported)["total"] == found.height
     told = {one["campaign"]: one["accounts"] for one in got}
     assert told == dict(found.select("campaign_id", "n_accounts").iter_rows())
