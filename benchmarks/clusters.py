@@ -10,16 +10,18 @@ Writes bench-out/clusters.md.
 """
 
 import argparse
+import hashlib
 import itertools
 import multiprocessing
 import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.encoders.speed import peak_kib
 
 OUT = Path("bench-out")
 SAMPLES = 5  # min_samples of every method that has it
@@ -97,9 +99,12 @@ def encoded(prompts: Path, model: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, d) vectors of the prompts and (n,) families, from bench-out where they are already there."""
     import polars
 
-    frame = polars.read_parquet(prompts, columns=["prompt", "source", "family"])
-    family = (frame["source"] + "/" + frame["family"]).rank("dense").to_numpy().astype(int) - 1
-    cache = OUT / f"vectors-{Path(model).name}-{len(frame)}.npy"
+    frame = polars.read_parquet(prompts)
+    source = frame["source"] if "source" in frame.columns else ""
+    family = (source + "/" + frame["family"]).rank("dense").to_numpy().astype(int) - 1
+    with prompts.open("rb") as file:
+        made_of = f"{Path(model).resolve()} {hashlib.file_digest(file, 'blake2b').hexdigest()}"
+    cache = OUT / f"vectors-{hashlib.blake2b(made_of.encode(), digest_size=8).hexdigest()}.npy"
     if not cache.exists():
         from sentence_transformers import SentenceTransformer
 
@@ -132,7 +137,7 @@ def job(method: str, vectors: Path, labels: Path, answer: Any) -> None:  # noqa:
     found = np.asarray(label(data))
     used = (time.perf_counter() - start, time.process_time() - cpu)
     np.save(labels, found)
-    answer.put((*used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
+    answer.put((*used, peak_kib() / 2**20))
     answer.close()
     answer.join_thread()
     os._exit(0)  # the pools of some methods never end by themselves, which is not part of their time
@@ -184,7 +189,7 @@ def exponents(times: dict[int, float]) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--prompts", type=Path, help="Parquet file with prompt, source and family")
+    parser.add_argument("--prompts", type=Path, help="a prompt pack: prompt and family, perhaps source")
     parser.add_argument("--model", default="", help="SentenceTransformer folder that makes the vectors")
     parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 50_000, 200_000, 1_000_000])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -192,7 +197,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=1200, help="seconds for each method")
     parser.add_argument("--rounds", type=int, default=1, help="medians of so many; the slow peers have one")
     parser.add_argument("--quick", action="store_true", help="2,000 rows only")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.prompts and not options.model:
+        parser.error("argument --prompts: --model is needed beside it, to make the vectors")
+    return options
 
 
 def main() -> None:

@@ -265,5 +265,6 @@ def test_two_of_one_scenario_get_different_names():
 
 
 def test_scenarios_declare_what_they_betray_and_who_may_look():
+    assert all(s.declared for s in SCENARIOS.values())
     for table in (SCENARIOS, DECOYS):
         assert {s.split for s in table.values()} == {"tuning", "heldout"}

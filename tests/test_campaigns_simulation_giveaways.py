@@ -151,7 +151,7 @@ def test_no_undeclared_trait_gives_operators_away_among_lookalikes(logs: list[pl
     assert all(score < NEAR_CHANCE for score in scores.values()), scores
 
 
-def test_volume_hours_and_addresses_alone_do_not_tell_innocents_from_operators():
+def test_there_are_innocents_with_each_of_an_operators_volumes_hours_and_addresses():
     innocent = DECOYS.values()
     assert any(d.hours == "flat" and d.partition in ("random", "round_robin") for d in innocent)
     assert any(d.addresses == "shared" for d in innocent)

@@ -16,6 +16,7 @@ from benchmarks.detection.logs import Log, grid, planned, published
 from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.score import ABLATED, OURS, TEXT_ONLY, first_seen, run_log, save
 from benchmarks.detection.summary import Record, summary
+from campaigns.simulation.presets import names
 
 SLOW = {"UMAP+HDBSCAN"}
 HELDOUT_LOG = Path(__file__).parent / "heldout_runs.md"
@@ -74,6 +75,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--text-only", action="store_true", help="also ourselves without any optional column")
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
+    if call.grid and call.grid not in names(call.split, campaigns=True):
+        parser.error(f"argument --grid: {call.grid} is no campaign of the {call.split} split")
     if call.record and call.split == "heldout":
         parser.error("argument --record: its campaigns are tuning ones, not allowed with --split heldout")
     return call

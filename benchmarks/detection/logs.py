@@ -68,7 +68,7 @@ def planned(split: str, quick: bool, seeds: int, nulls: int) -> list[Log]:
             usual = replace(PRESETS["realistic"], seed=seed)
             logs.append(_log("campaigns", "realistic", usual, usual.campaigns, usual.decoys))
         for i in range(nulls):
-            settings = _settings(split, quick, 10_000 + seed * 100 + i)
+            settings = _settings(split, quick, 10_000 + seed * max(nulls, 100) + i)
             logs.append(_log("null", "", settings, (), rng.permutation(decoys)[:LOOKALIKES].tolist()))
     return logs
 

@@ -55,10 +55,10 @@ def alone(job: Job, *given: str | int) -> Measured:
 
 def _measured(job: Job, *given: str | int) -> Measured:
     spent = job(*given)
-    return Measured(*spent, _peak_kib() / 2**20)
+    return Measured(*spent, peak_kib() / 2**20)
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
     """Return the peak of this process; getrusage gives a child its parent's, where Linux does not say."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -11,7 +11,7 @@ def names(split: str, campaigns: bool) -> tuple[str, ...]:
 
 _PLAIN = ("fixed_preamble", "reasoning_suffix", "benchmark_sweep", "diverse_harvest", "rubric_grading")
 # demo: a week with three campaigns and two look-alikes. realistic: many ordinary accounts, each campaign
-# 0.1 to 5 % of the rows. stress: every tuning scenario at once among few. null: nothing to find.
+# 0.1 to 5 % of the rows. null: nothing to find.
 PRESETS: dict[str, SimulationSettings] = {
     "demo": SimulationSettings(),
     "realistic": SimulationSettings(
@@ -26,9 +26,6 @@ PRESETS: dict[str, SimulationSettings] = {
             "few_and_fast",
         ),
         decoys=names("tuning", campaigns=False),
-    ),
-    "stress": SimulationSettings(
-        campaigns=names("tuning", campaigns=True), decoys=names("tuning", campaigns=False)
     ),
     "null": SimulationSettings(campaigns=(), decoys=names("tuning", campaigns=False)),
 }
