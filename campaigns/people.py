@@ -105,15 +105,16 @@ def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
     """Count accounts' rows between the first and last of these that they sent, by the days between those two.
 
     At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
-    first and last row. Accounts with fewer than three rows count for nothing.
+    first and last row. Accounts with fewer than three rows are left out, and the laws cut off there.
     """
     days, place = (log.hour[rows] + log.minute[rows] / 60) / 24, log.places(accounts)[log.account[rows]]
     first, last = np.full(len(accounts), np.inf), np.zeros(len(accounts))
     np.minimum.at(first, place, days)
     np.maximum.at(last, place, days)
-    counts = np.bincount(place, minlength=len(accounts)) - 2.0
+    counts = np.bincount(place, minlength=len(accounts)).astype(float) - 2
     alive = np.maximum(last - np.minimum(first, last), SHORTEST)
-    return Reading(np.maximum(counts, 0.0), np.where(counts > 0, alive, 0.0), least=0)
+    seen = counts > 0
+    return Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1)
 
 
 def people(log: Traffic, topics: Ints, seed: int) -> People:
@@ -132,7 +133,6 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     totals = log.accounts["n_total"].to_numpy().astype(float)
     whole = Reading(totals, np.ones(len(totals)), least=1)
     lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
-    lived = lived._replace(exposure=lived.exposure * log.exposure)
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)

@@ -109,8 +109,8 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
     exposure = log.exposure[members]
     whole, lived = Reading(counts, exposure, least, HALF), in_between(log, rows[place >= 0], members)
-    between = max(least - 1, 0)  # an end of a life is linking
-    lived = Reading(lived.counts, lived.exposure * exposure, between, HALF)
+    if least > 1:
+        lived = lived._replace(least=least - 1, among=HALF)  # an end of a life is linking
     more = group.least if group.whole else 0
     return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 

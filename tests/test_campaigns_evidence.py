@@ -259,6 +259,15 @@ def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for
     assert quota(volumes(log, group, law)).direction is not Direction.FOR
 
 
+def test_thousands_who_send_little_are_not_even_for_having_the_three_rows_that_a_life_takes():
+    rng = np.random.default_rng(0)
+    sent = rng.poisson(rng.gamma(1.0, 1.0, 4_000))
+    events = [(f"a{i:04}", float(rng.uniform(0, 168)), 0) for i in np.repeat(np.arange(4_000), sent)]
+    log = traffic(*rows_at(events))
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    assert evenness(volumes(log, everybody(log), law)).direction is not Direction.FOR
+
+
 def test_all_that_accounts_sent_is_less_of_a_surprise_where_a_part_of_it_made_them_a_group():
     log = traffic(*plant(3, [("p", 200, "heavy", "people", range(30)), ("o", 15, "even", "flat", range(9))]))
     law = people(log, log.clusters["full"], 0)
