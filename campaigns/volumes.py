@@ -15,7 +15,7 @@ from campaigns.people import People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
-PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.5, 10.0)
 MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 LOOSE = 1.0  # shape of the rates of bystanders
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota

@@ -259,6 +259,15 @@ def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for
     assert quota(volumes(log, group, law)).direction is not Direction.FOR
 
 
+def test_prompts_of_many_small_topics_are_no_list_for_coming_about_as_often_by_chance():
+    rng = np.random.default_rng(0)
+    prompt = np.repeat(np.arange(900), rng.geometric(1 / 1.3, 900))  # two or three a topic
+    events = [(f"a{rng.integers(60):02}", float(rng.uniform(0, 168)), i) for i in prompt]
+    log = traffic(*rows_at(events))
+    found = repeats(log, everybody(log), repeated(log), prompt // 3)
+    assert found.direction is not Direction.FOR
+
+
 def test_thousands_who_send_little_are_not_even_for_having_the_three_rows_that_a_life_takes():
     rng = np.random.default_rng(0)
     sent = rng.poisson(rng.gamma(1.0, 1.0, 4_000))

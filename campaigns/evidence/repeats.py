@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import lambertw, logsumexp, xlogy
+from scipy.special import gammaln, lambertw, logsumexp, xlogy
 
-from campaigns.evidence.finding import Finding, log_e_value, not_tested
+from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
 from campaigns.groups import Group, accounts_in
 from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
@@ -105,17 +105,39 @@ def _alike(asked: Floats, topic: Ints) -> float:
 
     asked (k,): how many times each prompt was; topic (k,). Statistic: how many were asked once, of each
     topic. Of those that come n times on average it is 1 in n by a geometric law, and more where a few draw
-    more; where all come alike it is fewer, as by Poisson's law (both of prompts that were asked at all).
+    more; where all come alike it is fewer, as by Poisson's law (both of prompts that were asked at all). The
+    mean is fitted to the same counts, so the ratio is divided by what it is on average where geometric counts
+    have that mean: of k such that add up to t all are as likely (compositions of t into k parts).
     """
     asked, topic = asked[asked > 0], topic[asked > 0]
-    prompts, times, once = (np.bincount(topic, weights) for weights in (None, asked, asked == 1))
+    prompts, times, once = (
+        np.bincount(topic, weights).astype(float) for weights in (None, asked, asked == 1)
+    )
     again = times > prompts
-    prompts, once, mean = prompts[again], once[again], times[again] / prompts[again]
+    prompts, times, once = prompts[again], times[again], once[again]
+    if not len(prompts):
+        return 0.0
+    mean = times / prompts
     rate = mean + lambertw(-mean * np.exp(-mean)).real  # of Poisson's law without nought, by its mean
     poisson, geometric = rate * np.exp(-rate) / -np.expm1(-rate), 1 / mean
-    more = prompts - once
-    ratio = xlogy(once, poisson / geometric) + more * np.log((1 - poisson) / (1 - geometric))
-    return float(ratio.sum())
+
+    def ratio(k: Floats, t: Ints) -> Floats:
+        """Return the log-likelihood ratio of k prompts asked once in topics t."""
+        rest = prompts[t] - k
+        return xlogy(k, (poisson / geometric)[t]) + rest * np.log((1 - poisson) / (1 - geometric))[t]
+
+    topics = np.arange(len(prompts))
+    t = np.repeat(topics, prompts.astype(int))
+    starts = np.searchsorted(t, topics)
+    k = (np.arange(len(t)) - starts[t]).astype(float)  # all but one at most: some came again
+    ways = _choose(prompts[t], k) + _choose((times - prompts)[t] - 1, prompts[t] - k - 1)
+    usual = np.logaddexp.reduceat(ratio(k, t) + ways - _choose(times[t] - 1, prompts[t] - 1), starts)
+    return float((ratio(once, topics) - usual).sum())
+
+
+def _choose(n: Floats, k: Floats) -> Floats:
+    """Return the logarithm of n over k, minus infinity where k is more than n."""
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
 
 
 def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
@@ -152,11 +174,5 @@ def _finding(signal: Signal, asked: Floats, beside: float, least: float, null: s
 
 
 def _shortfall(n: int, share: float, least: float) -> float:
-    """Return the log-likelihood ratio of the observed share to the least innocent one, 0 at or above it.
-
-    The share seen is shrunk by half a row for the numerator, so that it is not a maximum over itself.
-    """
-    if share >= least:
-        return -1.0
-    fitted = (n * share + 0.5) / (n + 1)
-    return n * (share * np.log(fitted / least) + (1 - share) * np.log((1 - fitted) / (1 - least)))
+    """Return the log-likelihood ratio of the observed share to the least innocent one; against, above it."""
+    return share_ratio(n, share, least) if share < least else -1.0
