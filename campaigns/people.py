@@ -104,6 +104,7 @@ def at_least(least: int, expected: Floats, shape: float | Floats = np.inf) -> Fl
 def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
     """Count accounts' rows between the first and last of these that they sent, by the days between those two.
 
+    Days count by the share of the account's rows that was sampled.
     At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
     first and last row. Accounts with fewer than three rows are left out, and the laws cut off there.
     """

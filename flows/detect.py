@@ -31,9 +31,8 @@ from flows.pipeline import complete
 from flows.publish import day, publish
 from flows.report import report
 from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
-from flows.sample import moment
 from flows.settings import DetectSettings
-from flows.times import microseconds
+from flows.times import microseconds, moment
 from flows.watch import time_limit
 
 Told = Callable[[str, str, Counts], None]

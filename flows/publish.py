@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
 from flows.source import OPTIONAL
+from flows.times import moment
 from flows.versions import versions
 
 ORDER = ("sample", "views", "fit", "embed", "index", "neighbours", "cluster", "link", "evidence", "report")
@@ -32,8 +33,7 @@ def publish(run: Run, part: str, out: Path) -> Counts:
     for file in [*run.place("evidence").glob("*.parquet"), *run.place("report").glob("*.html")]:
         _link(file, result / file.name)
     (result / "manifest.json").write_text(json.dumps(manifest(run), indent=1, sort_keys=True))
-    for file in result.iterdir():
-        sync(file)
+    sync(result)
     fitted = run.done("fit") or {}
     if fitted.get("fitted"):
         remember_encoder(run, fitted["identity"])
@@ -159,8 +159,6 @@ def day(microseconds: int) -> str:
 
 def instant(microseconds: int) -> str:
     """Return a time in ISO 8601, UTC."""
-    from flows.sample import moment
-
     return moment(microseconds).isoformat()
 
 

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -31,6 +30,7 @@ from flows.errors import HydrascopeError, InputError, StageError, StorageError, 
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
 from flows.source import Source, check_type, file_digest, is_part_of, open_source
+from flows.times import moment
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def open_run(
     """
     start, end = window
     if start is not None and end is not None and start >= end:
-        raise InputError(f"the window ends at {_day(end)}, which is not after its start at {_day(start)}")
+        last, first = moment(end).isoformat(), moment(start).isoformat()
+        raise InputError(f"the window ends at {last}, which is not after its start at {first}")
     source = open_source(absolute(log), settings.columns)
     encoder = None if settings.encoder == FITTED else _identity(settings.encoder, settings.encoding)
     bans = _enforcement(enforcement) if enforcement else None
@@ -149,8 +150,7 @@ def perform(function: StageFunction, run: Run, part: str = "") -> Counts:
         beside.mkdir(parents=True)
         counts = function(run, part, beside) | {"seconds": round(time.perf_counter() - began, 3)}
         (beside / "done.json").write_text(json.dumps(counts))
-        for file in beside.rglob("*"):
-            sync(file)
+        sync(beside)
         os.replace(beside, place)
     except HydrascopeError:
         raise
@@ -241,13 +241,14 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def sync(place: Path) -> None:
-    """Have the disk keep a file, or the names in a folder, before anything says that it is there."""
-    opened = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def sync(folder: Path) -> None:
+    """Have the disk keep all files and folders in a folder, before anything says that they are there."""
+    for place in folder.rglob("*"):
+        opened = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _digest(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
@@ -332,7 +333,3 @@ def _writable(output: Path) -> None:
             raise InputError(
                 f"cannot write to {output}: {there} is not a folder that may be written"
             ) from None
-
-
-def _day(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()

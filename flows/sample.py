@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass as plain_dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -321,10 +320,3 @@ def _fetch(
 def _copied(rows: pl.DataFrame) -> pl.DataFrame:
     """Copy rows out of their batch: Polars' strings are views, one kept row would keep all of it."""
     return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
-
-
-def moment(microseconds: int) -> datetime:
-    """Return microseconds since 1970 as a UTC time."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
-        microsecond=microseconds % 1_000_000
-    )

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from embeddings.views import View, view_texts
 from flows.run import Counts, Run, sync
-from flows.sample import moment
 from flows.sample import sample as sample_log
 from flows.settings import FITTED
+from flows.times import moment
 
 if TYPE_CHECKING:
     from embeddings.neighbours import Neighbours
@@ -83,8 +83,7 @@ def fit(run: Run, part: str, out: Path) -> Counts:
     identity = fit_encoder(texts["text"].to_list(), counts, model, run.settings.fit, run.settings.seed)
     folder.mkdir(exist_ok=True)
     if not (folder / identity).exists():
-        for file in model.rglob("*"):
-            sync(file)  # later runs take what is there as whole
+        sync(model)  # later runs take what is there as whole
         shutil.move(model, folder / identity)
     return {"encoder": str(folder / identity), "identity": identity, "fitted": True}
 

@@ -1,9 +1,16 @@
-"""Moments as the numbers that windows are made of."""
+"""Moments, and the numbers of microseconds UTC that windows are made of."""
 
 from calendar import timegm
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def microseconds(moment: datetime) -> int:
     """Return a moment as microseconds UTC; without a zone it is UTC."""
     return timegm(moment.utctimetuple()) * 1_000_000 + moment.microsecond  # Prefect's cannot be divided
+
+
+def moment(microseconds: int) -> datetime:
+    """Return microseconds since 1970 as a UTC time."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
+        microsecond=microseconds % 1_000_000
+    )

@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.sample import Sampled, SampleSettings, SetAside, digests, held_out, moment, sample
+from flows.sample import Sampled, SampleSettings, SetAside, digests, held_out, sample
 from flows.source import open_source
+from flows.times import moment
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 Rows = list[dict[str, Any]]
