@@ -9,7 +9,7 @@ from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
-from campaigns.evidence.finding import MOST, RARE, log_e_value
+from campaigns.evidence.finding import MOST, RARE, log_e_value, share_ratio
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
@@ -197,6 +197,58 @@ def test_trainings_and_courses_are_told_from_office_hours(sittings, direction):
     events = [(f"a{i % 40:02}", sittings(i % 40, i // 40), i) for i in range(1200)]
     log = traffic(*rows_at([*events, ("first", 0, 1200), ("last", 167, 1201)]))
     assert sustained(log, everybody(log)).direction is direction
+
+
+@pytest.mark.parametrize(("bound", "above"), [(0.2, False), (0.75, False), (0.1, True)])
+@pytest.mark.parametrize("tight", [8.0, 30.0])
+def test_a_share_in_which_accounts_differ_says_no_more_than_chance(bound, above, tight):
+    rng = np.random.default_rng(0)
+
+    def e_value() -> float:
+        rates = rng.beta(tight * bound, tight * (1 - bound), 30)
+        account = np.repeat(np.arange(30), rng.poisson(50 * rng.gamma(2, 0.5, 30)) + 1)
+        hits = rng.random(len(account)) < rates[account]
+        return np.exp(log_e_value(share_ratio(hits, account, bound, above=above)[0]))
+
+    said = np.array([e_value() for _ in range(500)])
+    assert said.mean() < 1.5  # of events, not accounts, the mean is thousands
+    assert (said > 20).mean() < 0.02
+
+
+def test_a_share_of_accounts_that_are_alike_is_a_likelihood_ratio_of_events():
+    rng = np.random.default_rng(0)
+    account = np.repeat(np.arange(2_000), 3)
+    hits = rng.random(6_000) < 0.16
+    ratio, share = share_ratio(hits, account, 0.2)
+    one, other = share * np.log(share / 0.2), (1 - share) * np.log((1 - share) / 0.8)
+    assert ratio == pytest.approx(6_000 * (one + other) - 0.5 * np.log(6_000), rel=0.05)
+    assert share_ratio(hits, account, 0.1) == (-1.0, share)
+
+
+def test_who_sat_on_two_days_with_few_requests_is_of_a_training():
+    rng = np.random.default_rng(0)
+
+    def e_value() -> float:
+        days = [rng.permutation(7)[:2] for _ in range(40)]
+        sent = [(a, 24 * days[a][i % 2] + rng.integers(8, 18)) for a in range(40) for i in range(2 + a % 3)]
+        log = traffic(
+            *rows_at([(f"a{a:02}", hour, i) for i, (a, hour) in enumerate([*sent, (40, 0), (40, 167)])])
+        )
+        log.held_out[:] = rng.random(len(log.held_out)) < 0.5
+        return np.exp(sustained(log, everybody(log)).log_e or 0.0)
+
+    assert np.mean([e_value() for _ in range(40)]) < 1
+
+
+def test_a_job_that_ran_once_does_not_tell_its_minute():
+    minutes = np.random.default_rng(0).random(200) * 60
+    once = [(f"a{i:03}", i % 150, i) for i in range(200)]
+    rows, accounts = rows_at(once)
+    rows = rows.with_columns(
+        pl.col("timestamp") + pl.duration(seconds=pl.Series(minutes * 60).cast(pl.Int64))
+    )
+    log = traffic(rows, accounts)
+    assert off_the_clock(log, everybody(log)).status is Status.NOT_TESTED
 
 
 def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():

@@ -96,7 +96,7 @@ def rows_at(events: list[tuple[str, int, int]]) -> tuple[pl.DataFrame, pl.DataFr
             "timestamp": [START + timedelta(hours=float(hour), minutes=5) for _, hour, _ in events],
             "weight": np.ones(len(events)),
             "text": np.array([text for _, _, text in events], dtype=np.uint32),
-            "held_out": np.arange(len(events)) % 2 == 1,
+            "held_out": np.random.default_rng(99).random(len(events)) < 0.5,
         }
     )
     accounts = rows.group_by("account_id").agg(n_total=pl.len(), n_sampled=pl.len()).sort("account_id")

@@ -25,21 +25,18 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
     rows = group.member_rows(log)
     place = log.places(group.members)[log.account[rows]]
-    events, event, times = np.unique(
-        place * log.n_slots + log.hour[rows], return_inverse=True, return_counts=True
-    )
+    _, event, times = np.unique(place * log.n_slots + log.hour[rows], return_inverse=True, return_counts=True)
     weight = 1 / times[event]
     odd = event % 2 == 1
-    if len(events) < 2:
+    told = np.bincount(place[~odd], minlength=len(group.members)) > 0
+    at = odd & told[place]  # where an account had but one hour, none tells its minute
+    if not at.any():
         return not_tested(Signal.CLOCK, "no two hours to compare")
     minute = log.minute[rows]
     own = _busiest(place[~odd], minute[~odd], weight[~odd], len(group.members))
     shared = _busiest(np.zeros_like(place[~odd]), minute[~odd], weight[~odd], 1)
-    at = minute[odd]
-    on_time = (_apart(at, own[place[odd]]) <= NEAR) | (_apart(at, shared[0]) <= NEAR)
-    share = float(weight[odd] @ on_time / weight[odd].sum())
-    n = len(events) // 2
-    ratio = share_ratio(n, share, ON_TIME) if share < ON_TIME else -1.0
+    on_time = (_apart(minute[at], own[place[at]]) <= NEAR) | (_apart(minute[at], shared[0]) <= NEAR)
+    ratio, share = share_ratio(on_time, place[at], ON_TIME, weight=weight[at])
     return Finding(
         Signal.CLOCK,
         Status.TESTED,
@@ -48,7 +45,7 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         share / (4 * NEAR / 60),
         f"jobs run by a clock: at least {ON_TIME:.0%} of their activity at one minute of the hour",
         log_e_value(ratio),
-        n,
+        len(np.unique(event[at])),
         f"{share:.0%} of the activity is at each account's own minute of the hour or at everybody's; where "
         f"all minutes are alike it is {4 * NEAR / 60:.0%}.",
     )

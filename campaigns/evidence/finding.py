@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from campaigns.laws import Floats, Ints
 from campaigns.vocabulary import Direction, Signal, Status
 
 MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
@@ -50,11 +52,35 @@ def log_e_value(ratio: float) -> float:
     return float(min(np.logaddexp(0.0, ratio) - np.log(2), MOST))
 
 
-def share_ratio(n: int, share: float, bound: float) -> float:
-    """Return the log-likelihood ratio of a share seen among n events to the innocent share next to it.
+def share_ratio(
+    hits: NDArray[np.bool_] | Floats,
+    account: Ints,
+    bound: float,
+    *,
+    weight: Floats | None = None,
+    above: bool = False,
+) -> tuple[float, float]:
+    """Return the log-likelihood ratio of the share of hits to the innocent share next to it, and the share.
 
-    The share was fitted, which costs half a log n, as in a Bayesian mixture.
+    hits (r,) from 0 to 1, account (r,) and weight (r,), 1 by default, by event. Innocent are shares of the
+    bound and more, or less where it speaks `above`: of these it is -1. Accounts differ, so the variance of
+    the share is that of sums by account, not by event: the number of events is divided by how much more that
+    is (design effect of clusters; Kish 1965). Then the ratio is Student's: how much they differ is known of
+    as few accounts as there are. The share is fitted, which costs half a log n, as in a Bayesian mixture.
     """
+    weight = np.ones(len(hits)) if weight is None else weight
+    _, place = np.unique(account, return_inverse=True)
+    n = float(weight.sum())
+    share = float(weight @ hits / n)
+    m = int(place.max()) + 1
+    if m < 2 or (share <= bound if above else share >= bound):
+        return -1.0, share
+    apart = np.bincount(place, weight * (hits - share))
+    alike = n * share * (1 - share) * (m - 1) / m
+    more = max(float(apart @ apart) / alike, 1.0) if alike else 1.0
+    n /= more
     one, other = max(share, 0.5 / n), max(1 - share, 0.5 / n)
     ratio = n * (one * np.log(one / bound) + other * np.log(other / (1 - bound)))
-    return float(ratio - 0.5 * np.log(n))
+    if more > 1:
+        ratio = m / 2 * np.log1p(2 * max(ratio, 0.0) / (m - 1))
+    return float(ratio - 0.5 * np.log(n)), share

@@ -83,7 +83,8 @@ def repeats(log: Traffic, group: Group, known: Repeats, topics: Ints) -> Finding
     rows = group.member_rows(log)
     _, first, place = np.unique(log.rows["text"].to_numpy()[rows], return_index=True, return_inverse=True)
     asked = np.bincount(place, weights=~known.tried[rows]).astype(float)
-    inside, usually = float((asked[place] > 1).mean()), known.usual_among(len(rows))
+    account, usually = log.account[rows], known.usual_among(len(rows))
+    among, inside = share_ratio(asked[place] > 1, account, PEOPLES * usually)
     said = (
         f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
         f"of an account's it is usually {known.usual:.1%}, and {usually:.1%} in so many requests"
@@ -94,10 +95,10 @@ def repeats(log: Traffic, group: Group, known: Repeats, topics: Ints) -> Finding
             "; but those of one topic come about as often, all of them, as from a list that is gone through"
         )
     anywhere = known.again[rows]
-    found = _finding(Signal.REPEATS, anywhere, known.usual, PEOPLES * known.usual, "people's repeats", said)
-    among = log_e_value(_shortfall(len(rows), inside, PEOPLES * usually))
+    least = PEOPLES * known.usual
+    found = _finding(Signal.REPEATS, anywhere, account, known.usual, least, "people's repeats", said)
     weights = [(1 - SEVERAL) / 2, (1 - SEVERAL) / 2, SEVERAL]
-    return found._replace(log_e=float(logsumexp([found.log_e or 0.0, among, alike], b=weights)))
+    return found._replace(log_e=float(logsumexp([found.log_e or 0.0, log_e_value(among), alike], b=weights)))
 
 
 def _alike(asked: Floats, topic: Ints) -> float:
@@ -150,16 +151,24 @@ def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
     rows = group.member_rows(log)
     asked, askers = known.asked[rows], known.askers[rows]
     fixed = (askers >= MANY * len(group.members)) | (asked >= AGAIN * askers)
-    often = ((asked >= OFTEN) & fixed).astype(float)
+    often = (asked >= OFTEN) & fixed
     said = (
         f"are in the log {OFTEN} times or more, word for word, from many accounts or over and over from some"
     )
-    return _finding(Signal.QUESTION_BANK, often, BANK, BANK, "one set of prompts", said)
+    return _finding(Signal.QUESTION_BANK, often, log.account[rows], BANK, BANK, "one set of prompts", said)
 
 
-def _finding(signal: Signal, asked: Floats, beside: float, least: float, null: str, said: str) -> Finding:
+def _finding(
+    signal: Signal,
+    asked: Floats | NDArray[np.bool_],
+    account: Ints,
+    beside: float,
+    least: float,
+    null: str,
+    said: str,
+) -> Finding:
     """Weigh the mean of `asked` (r,), by request; the effect is how many times `beside` it is."""
-    n, share = len(asked), float(asked.mean())
+    ratio, share = share_ratio(asked, account, least)
     return Finding(
         signal,
         Status.TESTED,
@@ -167,12 +176,7 @@ def _finding(signal: Signal, asked: Floats, beside: float, least: float, null: s
         share,
         share / max(beside, 1e-9),
         f"{null}: at least {least:.1%} of requests",
-        log_e_value(_shortfall(n, share, least)),
-        n,
+        log_e_value(ratio),
+        len(asked),
         f"{share:.1%} of the requests {said}.",
     )
-
-
-def _shortfall(n: int, share: float, least: float) -> float:
-    """Return the log-likelihood ratio of the observed share to the least innocent one; against, above it."""
-    return share_ratio(n, share, least) if share < least else -1.0

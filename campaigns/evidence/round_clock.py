@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from campaigns.evidence.finding import Finding, log_e_value, share_ratio
+from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
 from campaigns.groups import Group
 from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 QUIET = 6  # hours
+NO_HALF = "no rows in one of the halves"
 AWAKE = 0.1  # most of its requests that a crowd of one time zone sends in its quietest six hours
 
 
@@ -17,15 +18,16 @@ def round_clock(log: Traffic, group: Group) -> Finding:
 
     The quiet hours are those of the linking half, so the held-out share is not a minimum over itself. Null:
     a crowd of one time zone, at most a tenth in its night. Accounts in hour blocks are counted, not rows: a
-    burst is one event.
+    burst is one event. Each of them by itself: accounts that take turns differ in their hours most of all.
     """
     seen, held = (event % log.n_slots for event in events(log, group))
+    if not len(held) or not len(seen):
+        return not_tested(Signal.ROUND_CLOCK, NO_HALF)
     start = log.start_hour
     profile = np.bincount((seen + start) % 24, minlength=24)
     night = (np.argmin(round_the_day(profile, QUIET)) + np.arange(QUIET)) % 24
-    n = len(held)
-    share = float(np.isin((held + start) % 24, night).mean()) if n else 0.0
-    ratio = share_ratio(n, share, AWAKE) if share > AWAKE else -1.0
+    awake = np.isin((held + start) % 24, night)
+    ratio, share = share_ratio(awake, np.arange(len(held)), AWAKE, above=True)
     return Finding(
         Signal.ROUND_CLOCK,
         Status.TESTED,
@@ -34,7 +36,7 @@ def round_clock(log: Traffic, group: Group) -> Finding:
         share / (QUIET / 24),
         f"a crowd of one time zone: at most {AWAKE:.0%} of activity in its night",
         log_e_value(ratio),
-        n,
+        len(held),
         f"{share:.0%} of the group's activity is in its six quietest hours; use round the clock gives 25%.",
     )
 

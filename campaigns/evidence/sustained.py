@@ -1,9 +1,10 @@
 """Does the work go on? A class, a course or a release has its day, a harvest goes on."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
-from campaigns.evidence.round_clock import events, round_the_day
+from campaigns.evidence.round_clock import NO_HALF, events, round_the_day
 from campaigns.groups import Group
 from campaigns.laws import Ints
 from campaigns.traffic import Traffic
@@ -18,21 +19,27 @@ RUSHED = 0.75  # least of the activity that falls in those
 def sustained(log: Traffic, group: Group) -> Finding:
     """Weigh the share of held-out activity in two days or at one time of the day, as those of a class are.
 
-    Three readings, of which the largest counts: the two busiest days on end; the two busiest days of each
-    account; the four busiest hours of the day. Busiest in the linking half, so the held-out share is not a
-    maximum over itself. Null: a crowd of one date, a training at which each sits on a day or two, or a course
-    that meets at one time of the day, at least three quarters. Accounts in hour blocks are counted, not rows.
-    Not tested in windows of which two days are most.
+    Three readings, of which the one that says least counts: the two busiest days on end; the two busiest
+    days of each account that was seen on two; the four busiest hours of the day. Busiest in the linking half,
+    so the held-out share is not a maximum over itself. Null: a crowd of one date, a training at which each
+    sits on a day or two, or a course that meets at one time of the day, at least three quarters. Accounts in
+    hour blocks are counted, not rows. Not tested in windows of which two days are most.
     """
     if log.n_slots * RUSHED <= RUSH:
         return not_tested(Signal.SUSTAINED, "the window is too short to tell a rush from steady work")
     seen, held = events(log, group)
     if not len(held) or not len(seen):
-        return not_tested(Signal.SUSTAINED, "no rows in one of the halves")
-    slots = seen % log.n_slots, held % log.n_slots
-    share = max(_in_rush(*slots, log.n_slots), _in_sittings(log, seen, held), _in_lessons(*slots))
-    n = len(held)
-    ratio = share_ratio(n, share, RUSHED) if share < RUSHED else -1.0
+        return not_tested(Signal.SUSTAINED, NO_HALF)
+    account, slot = np.divmod(held, log.n_slots)
+    before = seen % log.n_slots
+    sits, told = _in_sittings(log, seen, held)
+    if not told.any():
+        return not_tested(Signal.SUSTAINED, "no account was seen on two days")
+    ratio, share = min(
+        share_ratio(_in_rush(before, slot, log.n_slots), account, RUSHED),
+        share_ratio(sits[told], account[told], RUSHED),
+        share_ratio(_in_lessons(before, slot), account, RUSHED),
+    )
     return Finding(
         Signal.SUSTAINED,
         Status.TESTED,
@@ -41,21 +48,24 @@ def sustained(log: Traffic, group: Group) -> Finding:
         share / RUSHED,
         f"a class: at least {RUSHED:.0%} of its activity in two days, or at one time of the day",
         log_e_value(ratio),
-        n,
+        len(held),
         f"{share:.0%} of the activity is in two days, the group's or each account's own, or in {LESSON} "
         f"hours of the day; of a class it is {RUSHED:.0%} and more.",
     )
 
 
-def _in_rush(seen: Ints, held: Ints, n_slots: int) -> float:
-    """Return the share of the held-out slots in the two days on end that are the busiest of those seen."""
+def _in_rush(seen: Ints, held: Ints, n_slots: int) -> NDArray[np.bool_]:
+    """Return which of the held-out slots are in the two days on end that are the busiest of those seen."""
     reached = np.append(0, np.cumsum(np.bincount(seen, minlength=n_slots)))
     start = int(np.argmax(reached[RUSH:] - reached[:-RUSH]))
-    return float(((held >= start) & (held < start + RUSH)).mean())
+    return (held >= start) & (held < start + RUSH)
 
 
-def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> float:
-    """Return the share of the held-out events in their account's two busiest days of those seen."""
+def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which held-out events are in their account's two busiest days of those seen, and which can tell.
+
+    Of an account that was seen on fewer days it is not known on which it sat.
+    """
     days = -(-log.n_slots // 24)
     account, slot = np.divmod(np.concatenate([seen, held]), log.n_slots)
     accounts, place = np.unique(account, return_inverse=True)
@@ -64,11 +74,12 @@ def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> float:
     busiest = np.argsort(-counts, axis=1, kind="stable")[:, :SITTINGS]
     sits = np.zeros(counts.shape, dtype=bool)
     np.put_along_axis(sits, busiest, True, axis=1)
-    return float((sits & (counts > 0)).ravel()[cell[len(seen) :]].mean())
+    told = (counts > 0).sum(axis=1) >= SITTINGS
+    return sits.ravel()[cell[len(seen) :]], told[place[len(seen) :]]
 
 
-def _in_lessons(seen: Ints, held: Ints) -> float:
-    """Return the share of the held-out slots in the hours of the day that are busiest in those seen."""
+def _in_lessons(seen: Ints, held: Ints) -> NDArray[np.bool_]:
+    """Return which of the held-out slots are in the hours of the day that are busiest in those seen."""
     counts = np.bincount(seen % 24, minlength=24)
     start = int(np.argmax(round_the_day(counts, LESSON)))
-    return float(((held - start) % 24 < LESSON).mean())
+    return (held - start) % 24 < LESSON
