@@ -62,10 +62,12 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     """Return (slots,) the share of each hour slot of the window in the given rows.
 
     The product of an hour-of-day and a day profile, each with a row added: a group of a few hundred rows
-    cannot fill one slot an hour.
+    cannot fill one slot an hour. A last day that is not whole keeps its share, in the hours that it has.
     """
-    shares = day_by_hour(log.hour[rows], -(-log.n_slots // 24))[: log.n_slots]
-    return shares / shares.sum()
+    shares = day_by_hour(log.hour[rows], -(-log.n_slots // 24)).reshape(-1, 24)
+    there = log.n_slots - 24 * (len(shares) - 1)
+    shares[-1:, :there] /= shares[-1:, :there].sum() / shares[-1:].sum()
+    return shares.ravel()[: log.n_slots]
 
 
 def day_by_hour(slots: Ints, n_days: int) -> Floats:

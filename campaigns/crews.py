@@ -151,13 +151,16 @@ def _shares(log: Traffic, accounts: Ints, rows: Ints, label: Ints) -> sparse.csr
 
 
 def _kinds(shares: sparse.csr_array) -> Ints:
-    """Return (m,) the kind of each account by its shares (m, k): k-means."""
+    """Return (m,) the kind of each account by its shares (m, k): k-means, whatever accounts are called."""
     from sklearn.cluster import KMeans
 
     n = min(KINDS, *shares.shape)
     if n < 2:
         return np.zeros(shares.shape[0], dtype=np.int64)
-    return KMeans(n, n_init=4, random_state=0).fit_predict(shares).astype(np.int64)
+    order = np.lexsort(shares.toarray().T)
+    kind = np.empty(len(order), dtype=np.int64)
+    kind[order] = KMeans(n, n_init=10, random_state=0).fit_predict(shares[order])
+    return kind
 
 
 def _commonest(shares: sparse.csr_array) -> Ints:

@@ -16,6 +16,7 @@ from campaigns.evidence.rhythm import rhythm
 from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
+from campaigns.evidence.template import template
 from campaigns.groups import Group, profile_groups
 from campaigns.link import LinkSettings
 from campaigns.people import people
@@ -62,6 +63,11 @@ def test_jobs_keep_to_their_minute_of_the_hour_and_a_queue_to_none(minute, direc
     log = traffic(rows.with_columns(timestamp=pl.col("timestamp") + pl.Series(late)), accounts)
     finding = off_the_clock(log, everybody(log))
     assert finding.direction is direction if direction else finding.status is Status.NOT_TESTED
+
+
+def test_texts_without_spaces_have_a_template_of_characters():
+    texts = [f"请把下面的句子翻译成英文{filling}" for filling in ("苹果", "天空", "海洋", "石头")]
+    assert template(texts, 4, 4).statistic == 1
 
 
 def test_an_order_at_the_end_of_a_long_request_is_read():
@@ -374,6 +380,14 @@ def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst
     ]
     assert constant_total_of(turns).direction is Direction.FOR
     assert constant_total_of(alone).direction is not Direction.FOR
+
+
+def test_a_steady_total_is_seen_where_the_last_day_has_three_hours():
+    rng = np.random.default_rng(0)
+    turns = [
+        (f"a{a:02}", slot) for slot in range(75) for a in rng.choice(40, 2, replace=False) for _ in range(20)
+    ]
+    assert constant_total_of([(a, slot, i) for i, (a, slot) in enumerate(turns)]).direction is Direction.FOR
 
 
 def test_jobs_by_the_clock_take_no_turns_however_steady_their_total():

@@ -226,6 +226,28 @@ def test_accounts_that_work_with_one_template_are_one_crew_at_whatever_rate():
     assert crew.members.tolist() == both.members.tolist()
 
 
+def test_crews_are_the_same_whatever_accounts_are_called():
+    crowds = [
+        ("person", 500, "heavy", "people", range(60)),
+        ("hydra", 40, "even", "flat", range(100, 110)),
+        ("other", 40, "brisk", "flat", range(105, 115)),
+        ("tool", 60, "capped", "flat", range(120, 123)),
+    ]
+    rows, accounts = plant(0, crowds)
+    names = accounts["account_id"]
+    sizes = set()
+    for seed in range(8):
+        called = names.sample(fraction=1, shuffle=True, seed=seed)
+        name = pl.col("account_id").replace_strict(names, called)
+        log = traffic(rows.with_columns(name), accounts.with_columns(name))
+        crew = np.isin(log.accounts["account_id"], called.filter(names.str.starts_with("hydra")))
+        topics = log.clusters["full"]
+        both = group_of(log, np.flatnonzero(crew))
+        found = crews(log, both, people(log, topics, 0), {"topics": topics}, linking=True)
+        sizes.add(tuple(len(part.members) for part in found))
+    assert len(sizes) == 1
+
+
 @pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
 def test_a_harvest_beside_a_template_is_a_crew_of_its_own_where_it_sends_at_another_rate(volumes, sizes):
     log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], {"hydra": 0})

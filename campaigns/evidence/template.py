@@ -8,7 +8,8 @@ from itertools import islice
 from campaigns.evidence.finding import Finding
 from campaigns.vocabulary import Signal, Status
 
-TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+TOKEN = re.compile(rf"[{UNSPACED}]|\d+|[^\W\d_{UNSPACED}]+")
 GRAM = 4
 MOST_TOKENS = 400
 
