@@ -15,6 +15,8 @@ from embeddings.templates import even, template
 Ints = NDArray[np.int64]
 Labels = NDArray[np.int32] | Ints
 _WORD = rf"[\p{{L}}--[{UNSPACED}]][\p{{L}}\p{{M}}\p{{N}}'’]+"  # for polars, like the next
+# Addresses and keys, also with a blank between tokens: what they are made of are no words.
+_NO_WORDS = r"[\w+-]+(?: ?[.+-] ?[\w+-]+)* ?@ ?[\w+-]+(?: ?\. ?[\w+-]+)+|[a-z0-9_-]{20,}"
 _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
 
 
@@ -59,6 +61,7 @@ def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict
         return {}
     label = np.repeat(list(samples), [len(part) for part in samples.values()])
     text = pl.Series([texts[row] for row in rows], dtype=pl.String).str.to_lowercase()
+    text = text.str.replace_all(_NO_WORDS, " ")
     frame = pl.DataFrame({"label": label, "text": text}).with_columns(
         pl.concat_list(
             pl.col("text").str.extract_all(_WORD),

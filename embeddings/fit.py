@@ -19,11 +19,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from safetensors.numpy import save_file
 from scipy import sparse
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from embeddings import models
 from embeddings.tokens import Pieces, Tokens, cut, words_of_json
-from embeddings.vectors import Vectors, product, unknown_vector
+from embeddings.vectors import Vectors, one_thread, product, unknown_vector
 from embeddings.vocabulary import tokenizer_of, vocabulary, words_of
 
 _log = logging.getLogger(__name__)
@@ -168,7 +167,7 @@ def right_vectors(matrix: sparse.csr_array, k: int, seed: int, rounds: int = 3) 
     """
     back = sparse.csr_array(matrix.T)
     start = np.random.default_rng(seed).standard_normal((matrix.shape[0], k + _OVERSAMPLE), dtype=np.float32)
-    with threadpool_limits(1, user_api="blas"):  # sums in one order, whatever the number of cores
+    with one_thread():
         basis = _orthonormal(product(back, start))
         for _ in range(rounds):
             basis = _orthonormal(product(back, product(matrix, basis)))

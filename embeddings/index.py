@@ -43,16 +43,20 @@ class IndexSettings:
 
     def __post_init__(self) -> None:
         """Refuse a factory that FAISS does not know."""
+        if not self.suits(_DIMENSIONS):
+            raise PydanticCustomError("factory", "expected a FAISS index-factory string such as IVF256,Flat")
+
+    def suits(self, dimension: int) -> bool:
+        """Tell whether FAISS can make the factory's index of vectors of so many dimensions."""
         if not self.factory:
-            return
+            return True
         import faiss
 
         try:
-            faiss.index_factory(_DIMENSIONS, self.factory, faiss.METRIC_L2)
+            faiss.index_factory(dimension, self.factory, faiss.METRIC_L2)
         except RuntimeError:
-            raise PydanticCustomError(
-                "factory", "expected a FAISS index-factory string such as IVF256,Flat"
-            ) from None
+            return False
+        return True
 
 
 class Index(NamedTuple):

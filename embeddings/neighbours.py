@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from embeddings.vectors import Vectors, in_threads, product
+from embeddings.vectors import Vectors, in_threads, one_thread, product
 
 _SMOOTHED = 32  # dimensions in which vectors are smoothed: as good as all of them, and four times faster
 
@@ -132,7 +132,8 @@ def _principal(vectors: Vectors, dimensions: int) -> Vectors:
     """Return the vectors less their mean, in their first principal directions, scaled to length one."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     if vectors.shape[1] > dimensions:
-        spread = (vectors.T @ vectors).astype(np.float64) / len(vectors) - np.outer(mean, mean)
-        turn = np.linalg.eigh(spread)[1][:, -dimensions:].astype(np.float32)
-        return unit_rows(vectors @ turn - (mean @ turn).astype(np.float32))
+        with one_thread():
+            spread = (vectors.T @ vectors).astype(np.float64) / len(vectors) - np.outer(mean, mean)
+            turn = np.linalg.eigh(spread)[1][:, -dimensions:].astype(np.float32)
+            return unit_rows(vectors @ turn - (mean @ turn).astype(np.float32))
     return unit_rows(vectors - mean.astype(np.float32))

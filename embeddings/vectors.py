@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Vectors = NDArray[np.float32]
 _BLOCK = 4096  # rows at a time: what a core's cache holds
-_one_thread = threading.Lock()  # BLAS has one number of threads a process: two that set it undo each other
+_one_thread = threading.RLock()  # BLAS has one number of threads a process: two that set it undo each other
 
 
 def unknown_vector(dimension: int) -> Vectors:
@@ -71,10 +72,16 @@ def answering(vectors: Vectors) -> Vectors:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Have matrix products sum in one order, whatever the number of cores."""
+    with _one_thread, threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@contextmanager
 def product_threads() -> Iterator[ThreadPoolExecutor]:
     """Give as many threads as FAISS has, for matrix products of one thread each."""
     import faiss
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with _one_thread, ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool, threadpool_limits(1):
         yield pool

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
 from flows.errors import HydrascopeError, InputError, place_of
-from flows.times import microseconds
+from flows.times import EARLIEST, LATEST, microseconds
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -239,13 +239,15 @@ def show(run_dir: Path, campaign: str | None = None, /) -> None:
         The id of a campaign.
 
     """
+    from polars.exceptions import ColumnNotFoundError
+
     from flows.console import campaign_table, case_view
 
     folder = _run_dir(run_dir)
-    if campaign is None:
-        out.print(campaign_table(folder))
-        return
-    parts = case_view(folder, campaign)
+    try:
+        parts = [campaign_table(folder)] if campaign is None else case_view(folder, campaign)
+    except (KeyError, ColumnNotFoundError):
+        raise InputError(f"the tables of {folder} lack columns: another version wrote them") from None
     if not parts:
         raise InputError(f"{folder} has no campaign {campaign!r}")
     for part in parts:
@@ -270,9 +272,12 @@ def moment(text: str | None, option: str) -> int | None:
     if text is None:
         return None
     try:
-        return microseconds(datetime.fromisoformat(text))
+        found = microseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         raise InputError(f"{option} {text}: expected a day or a time such as 2026-06-01T12:00") from None
+    if not EARLIEST < found <= LATEST:
+        raise InputError(f"{option} {text}: expected a time between 0001-01-01 and 9999-12-31")
+    return found
 
 
 def log_to_stderr() -> None:

@@ -8,7 +8,7 @@ from flows import stages
 from flows.errors import InputError
 from flows.publish import publish, published
 from flows.report import report
-from flows.run import Counts, Run, StageFunction, begin, discard, locked, named, perform, sweep
+from flows.run import Counts, Run, StageFunction, as_begun, begin, discard, locked, named, perform, sweep
 from flows.stages import shard_bounds
 from flows.watch import time_limit
 
@@ -52,6 +52,7 @@ def complete(run: Run, do: Do) -> Path:
     """
     try:
         with locked(run):
+            run = as_begun(run)  # while this one waited
             there = published(run)
             if there is None:
                 sweep(run.output, run.settings.work.keep_days)

@@ -38,17 +38,20 @@ def publish(run: Run, part: str, out: Path) -> Counts:
     if fitted.get("fitted"):
         remember_encoder(run, fitted["identity"])
     with _publishing(run.output):
-        journal = run.output / STAGING / "publishing.json"
-        write_atomically(journal, json.dumps({"date": date, "run_id": run.run_id}))
+        _announce(run.output, date, run.run_id)
         _settle(run.output, result)
     return {"run_dir": target}
 
 
 def published(run: Run) -> Path | None:
-    """Return the folder of this very run, where it is published already."""
+    """Return the folder of this very run, where it is published already; a lost latest.json is made again."""
     settle(run.output)
-    found = sorted(run.output.glob(f"date=*/run_id={run.run_id}"))
-    return found[0] if found else None
+    found = next(iter(sorted(run.output.glob(f"date=*/run_id={run.run_id}"))), None)
+    if found and not (run.output / "latest.json").exists():
+        with _publishing(run.output):
+            _announce(run.output, found.parent.name.removeprefix("date="), run.run_id)
+            _settle(run.output)
+    return found
 
 
 def settle(output: Path) -> None:
@@ -56,6 +59,11 @@ def settle(output: Path) -> None:
     if (output / STAGING / "publishing.json").exists():
         with _publishing(output):
             _settle(output)
+
+
+def _announce(output: Path, date: str, run_id: str) -> None:
+    """Write down which run is about to be published."""
+    write_atomically(output / STAGING / "publishing.json", json.dumps({"date": date, "run_id": run_id}))
 
 
 def _settle(output: Path, result: Path | None = None) -> None:
@@ -92,11 +100,15 @@ def _settle(output: Path, result: Path | None = None) -> None:
 
 
 def _current(output: Path) -> dict[str, str]:
-    """Return the published run of each day, from latest.json, as far as the folders are there."""
+    """Return the published run of each day, from latest.json, as far as the folders are there.
+
+    Where it is lost the folders tell: earlier runs of a day lie elsewhere.
+    """
     try:
         known = json.loads((output / "latest.json").read_text())["current"]
-    except (FileNotFoundError, ValueError, KeyError):
-        known = {}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        folders = output.glob("date=*/run_id=*")
+        known = {run.parent.name[len("date=") :]: run.name[len("run_id=") :] for run in folders}
     return {date: run for date, run in known.items() if (output / f"date={date}" / f"run_id={run}").exists()}
 
 

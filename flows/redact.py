@@ -14,6 +14,12 @@ _IDENTIFIERS = (
     (re.compile(r"(?<!\w)\+?\d(?:[ ().-]?\d){6,}(?!\w)"), "[number]"),
     (re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
 )
+_SPACED = (  # the same as views write them, with a blank between tokens
+    (re.compile(r"(?<!\w)\w+(?: [.+-] \w+){0,8} @ \w+(?: [.-] \w+)+"), "[e-mail]"),
+    (re.compile(r"\b\d{1,3}(?: \. \d{1,3}){3}\b"), "[address]"),
+    (re.compile(r"\b[0-9A-Fa-f]{3,4}(?:(?: :)+ [0-9A-Fa-f]{1,4}){2,7}\b"), "[address]"),
+    (re.compile(r"(?<!\w)(?:\+ )?(?:\( )?\d+(?:(?: [().-])+ \d{2,}){2,5}\b"), "[number]"),
+)
 # Controls of terminals and of the direction of writing: they could rewrite what stands beside them.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -25,11 +31,11 @@ def redact(prompt: str, settings: ShowSettings) -> str:
 
 
 def blank(text: str, settings: ShowSettings) -> str:
-    """Return a text, or what texts have in common, blanked as the settings say."""
+    """Return a text, or what texts have in common in a view, blanked as the settings say."""
     if settings.redact == "everything":
         return f"[{len(text)} characters]"
     if settings.redact == "identifiers":
-        for pattern, instead in _IDENTIFIERS:
+        for pattern, instead in _IDENTIFIERS + _SPACED:
             text = pattern.sub(instead, text)
     return text
 

@@ -94,7 +94,11 @@ def open_run(
         last, first = moment(end).isoformat(), moment(start).isoformat()
         raise InputError(f"the window ends at {last}, which is not after its start at {first}")
     source = open_source(absolute(log), settings.columns)
-    encoder = None if settings.encoder == FITTED else _identity(settings.encoder, settings.encoding)
+    encoder, dimension = _encoder(settings)
+    if not settings.index.suits(dimension):
+        raise InputError(
+            f"index.factory {settings.index.factory!r} does not suit vectors of {dimension} dimensions"
+        )
     bans = _enforcement(enforcement) if enforcement else None
     changing = settings.model_dump(mode="json", exclude={"work"})
     inputs = [source.digests, source.optional, window, encoder, bans and bans["digest"]]
@@ -103,21 +107,26 @@ def open_run(
     _writable(output)
     if is_part_of(source.url, output / "date=" / "prompts.parquet"):
         raise InputError(f"{output} lies in the log's folder, its tables would be read as log: name another")
-    folder = output / STAGING / base
-    begun = _begun(folder)
-    if begun is not None:
-        shards = begun.settings.work.shards  # those that are finished were cut like this
-        work = settings.work.model_copy(update={"shards": shards})
-        settings = settings.model_copy(update={"work": work})
-        # the log may have moved since
-        now = {"settings": settings, "output": output, "source": source, "enforcement": bans}
-        return begun.model_copy(update=now)
     prior = _prior(output, base, settings)
     run = Run(
         output=output, request=base, run_id=f"r{_digest([base, prior])}", settings=settings, source=source,
         window=window, prior=prior, encoder=encoder, enforcement=bans,
     )  # fmt: skip
-    return run
+    return as_begun(run)
+
+
+def as_begun(run: Run) -> Run:
+    """Return a run as it was begun, by this process or another; as it is when nobody has."""
+    try:
+        begun = load_run(run.folder)
+    except FileNotFoundError:
+        return run
+    shards = begun.settings.work.shards  # those that are finished were cut like this
+    work = run.settings.work.model_copy(update={"shards": shards})
+    settings = run.settings.model_copy(update={"work": work})
+    # the log may have moved since
+    now = {"settings": settings, "output": run.output, "source": run.source, "enforcement": run.enforcement}
+    return begun.model_copy(update=now)
 
 
 def begin(run: Run) -> None:
@@ -256,27 +265,31 @@ def _digest(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
-def _begun(folder: Path) -> Run | None:
-    try:
-        return load_run(folder)
-    except FileNotFoundError:
-        return None
-
-
 def absolute(log: str) -> str:
     """Return the path of a log, or of a model's folder, in full; URLs as they are."""
     return log if "://" in log or "::" in log else os.path.abspath(log)
 
 
+def _encoder(settings: DetectSettings) -> tuple[str | None, int]:
+    """Return the identity of a named encoder, None for the fitted one, and the dimensions of its vectors."""
+    if settings.encoder != FITTED:
+        return _loaded(settings.encoder, settings.encoding)
+    prompt, most = settings.encoding.prompt_name, settings.fit.dimension
+    if prompt not in (None, "document", "query"):
+        raise InputError(f"encoding.prompt_name {prompt!r}: the fitted encoder has document and query")
+    return None, min(most, settings.encoding.truncate_dim or most)
+
+
 @lru_cache(maxsize=4)
-def _identity(name: str, settings: EncoderSettings) -> str:
+def _loaded(name: str, settings: EncoderSettings) -> tuple[str, int]:
     """Load a named encoder, so that one that is not there is refused before anything is written."""
     from embeddings.encoders import load_encoder
 
     try:
-        return load_encoder(name, settings).identity
+        encoder = load_encoder(name, settings)
     except EncoderUnavailable as error:
         raise InputError(str(error)) from None
+    return encoder.identity, encoder.dimension
 
 
 def _enforcement(path: Path) -> dict[str, str]:

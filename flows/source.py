@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
+from flows.times import EARLIEST, LATEST
 
 REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
 TEXT_COLUMNS = (
@@ -30,8 +31,6 @@ OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
 SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
 PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
-# 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
-EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
@@ -370,7 +369,10 @@ def _frame(
     columns: Sequence[str],
     constants: Mapping[str, str | int | None],
 ) -> pl.DataFrame:
-    """Put a table under the contract's names and types; a column that this file lacks is constant or null."""
+    """Put a table under the contract's names and types; a column that this file lacks is constant or null.
+
+    So is a text that is empty: it names no organisation, and no address.
+    """
     series = []
     for column in columns:
         if column not in there or pa.types.is_null(table.schema.field(there[column]).type):
@@ -386,7 +388,8 @@ def _frame(
             series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.String))
         else:
             series.append(pl.Series(column, pl.from_arrow(_text(array))))
-    return pl.DataFrame(series)
+    texts = [pl.col(column).replace("", None) for column in columns if column in TEXT_COLUMNS]
+    return pl.DataFrame(series).with_columns(texts)
 
 
 def _dtype(column: str) -> type[pl.DataType]:

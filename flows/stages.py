@@ -5,7 +5,7 @@ into; it returns small counts. It reads only what earlier stages wrote: no stage
 """
 
 import json
-import shutil
+import os
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -82,10 +82,15 @@ def fit(run: Run, part: str, out: Path) -> Counts:
     model = out / "model"
     identity = fit_encoder(texts["text"].to_list(), counts, model, run.settings.fit, run.settings.seed)
     folder.mkdir(exist_ok=True)
-    if not (folder / identity).exists():
+    kept = folder / identity
+    if not kept.exists():
         sync(model)  # later runs take what is there as whole
-        shutil.move(model, folder / identity)
-    return {"encoder": str(folder / identity), "identity": identity, "fitted": True}
+        try:
+            os.rename(model, kept)
+        except OSError:
+            if not kept.is_dir():  # nor has another run put it there meanwhile
+                raise
+    return {"encoder": str(kept), "identity": identity, "fitted": True}
 
 
 def embed(run: Run, part: str, out: Path) -> Counts:

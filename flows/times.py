@@ -3,6 +3,9 @@
 from calendar import timegm
 from datetime import UTC, datetime
 
+# 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
+
 
 def microseconds(moment: datetime) -> int:
     """Return a moment as microseconds UTC; without a zone it is UTC."""

@@ -74,5 +74,13 @@ def test_keywords_set_a_cluster_apart() -> None:
     assert {"bake", "sourdough", "bread"} == set(second.keywords[:3])
 
 
+def test_addresses_and_keys_are_no_words() -> None:
+    said = ("mail jane.doe@example.com", "mail jane . doe @ example . com", "key qwertyuiop-asdfghjkl9")
+    texts = [f"refund my order, {who}, {i}" for i in range(20) for who in said]
+    texts += [f"noise {i}" for i in range(60)]
+    (found, _) = describe(texts, np.repeat([0, 1], 60), DescribeSettings())
+    assert set(found.keywords) == {"refund", "my", "order", "mail", "key"}
+
+
 def test_no_cluster_no_description() -> None:
     assert describe([], np.empty(0, dtype=np.int64), DescribeSettings()) == []

@@ -1,6 +1,7 @@
 """Neighbour tables: self left out, ties by number, exact distances."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from embeddings.index import IndexSettings, nearest
 from embeddings.neighbours import Vectors, fuzzy_union, remeasured, smoothed, tidy, unit_rows
@@ -28,6 +29,16 @@ def planted(n: int = 300, d: int = 24) -> tuple[Vectors, np.ndarray]:
     truth = np.repeat([0, 1, 2], n // 3)
     centres = rng.normal(size=(3, d))
     return unit_rows((centres[truth] + rng.normal(0, 0.9, (n, d))).astype(np.float32)), truth
+
+
+def test_smoothing_does_not_depend_on_the_number_of_threads() -> None:
+    vectors, _ = planted(3000, 256)
+    neighbours = nearest(vectors, IndexSettings(k=10), seed=0)
+    answers = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            answers.append(smoothed(vectors, neighbours, np.ones(3000, dtype=np.int64), 4))
+    np.testing.assert_array_equal(answers[0].distances, answers[1].distances)
 
 
 def test_weights_of_the_graph_are_one_to_the_nearest_and_the_same_both_ways() -> None:

@@ -85,6 +85,12 @@ def test_a_day_without_rows_is_looked_at_again_when_the_log_has_changed(
     assert list(missing_days(output, open_source(str(log), {}).digests, *second)) == [second]
 
 
+def test_a_latest_that_cannot_be_read_tells_of_no_day(tmp_path: Path) -> None:
+    for text in ("{", "[]"):
+        (tmp_path / "latest.json").write_text(text)
+        assert list(missing_days(tmp_path, (), FIRST, FIRST + DAY)) == [(FIRST, FIRST + DAY)]
+
+
 def test_it_is_stopped_and_continued(tmp_path: Path) -> None:
     log, output = write(four_days(), tmp_path), tmp_path / "out"
     begun = subprocess.Popen(

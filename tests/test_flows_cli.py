@@ -56,6 +56,8 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["detect", "LOG", "--output", "OUT", "--sample", "0"], "sample.budget"),
         (["detect", "LOG", "--output", "OUT", "--start", "yesterday"], "expected a day or a time"),
         (["detect", "LOG", "--output", "OUT", "--start", "2026-06-02", "--end", "2026-06-01"], "not after"),
+        (["detect", "LOG", "--output", "OUT", "--start", "9999-12-31"], "expected a time between"),
+        (["detect", "LOG", "--output", "OUT", "--end", "0001-01-01"], "expected a time between"),
         (["detect", "LOG", "--output", "OUT", "--config", "no.toml"], "no.toml"),
         (["detect", "LOG", "--output", "OUT", "--enforcement", "LOG"], "no column 'action'"),
         (["detect", "nowhere.parquet", "--output", "OUT"], "no Parquet file at"),
@@ -159,6 +161,13 @@ def test_a_run_that_cannot_be_read_is_one_line_and_exit_code_2(
         code, _, err = call(*words)
         assert (code, err.count("\n")) == (2, 1), err
         assert file.split(".")[0] in err
+
+
+def test_tables_of_another_version_are_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
+    pl.DataFrame({"campaign_id": ["c1"], "rank": [1]}).write_parquet(tmp_path / "campaigns.parquet")
+    for words in (["show", tmp_path], ["show", tmp_path, "c1"]):
+        code, _, err = call(*words)
+        assert (code, err.count("\n"), "lack columns" in err) == (2, 1, True), err
 
 
 def test_what_nobody_thought_of_is_told_by_its_place_alone(

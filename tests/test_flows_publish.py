@@ -77,6 +77,21 @@ def test_latest_is_the_newest_window_whatever_was_run_last(tmp_path: Path) -> No
     assert found["current"] == {"2026-06-01": older.name[7:], "2026-06-02": newer.name[7:]}
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_latest_that_was_lost_is_made_again_of_what_is_there(tmp_path: Path, again: bool) -> None:
+    noon, day = 1_780_315_200_000_000, 86_400_000_000
+    publish(tmp_path, window=(noon + day, noon + 2 * day))
+    publish(tmp_path)
+    before = latest(tmp_path)
+    (tmp_path / "out" / "latest.json").unlink()
+    if again:
+        publish(tmp_path)
+        assert latest(tmp_path) == before
+    else:
+        publish(tmp_path, window=(noon + 2 * day, noon + 3 * day))
+        assert before["current"].items() < latest(tmp_path)["current"].items()
+
+
 def test_a_window_without_rows_has_every_table_and_is_marked(tmp_path: Path) -> None:
     run = publish(tmp_path, window=(0, 86_400_000_000))
     manifest = json.loads((run / "manifest.json").read_text())
@@ -156,7 +171,7 @@ def test_what_is_to_be_blanked_is_in_no_table_and_not_in_the_report(tmp_path: Pa
     settings = DetectSettings.model_validate({"show": {"redact": how}})
     run = complete(open_run(str(log), tmp_path / "out", settings, (None, None)), plain())
     shown = [table.write_json() for table in tables(run).values()] + [(run / "report.html").read_text()]
-    assert any("jane.doe" in text for text in shown) == (how == "nothing")
+    assert any("jane" in text for text in shown) == (how == "nothing")
     assert any("careful" in text for text in shown) == (how != "everything")
 
 

@@ -206,6 +206,18 @@ def test_an_output_in_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path
             os.setresuid(0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"encoding": {"prompt_name": "clustering"}}, "prompt_name 'clustering': the fitted encoder has"),
+        ({"index": {"factory": "IVF16,PQ7"}}, "'IVF16,PQ7' does not suit vectors of 256 dimensions"),
+    ],
+)
+def test_what_the_encoder_cannot_do_is_refused(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        opened(tmp_path, **settings)
+
+
 def test_a_window_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
     log = write(rows(), tmp_path)
     with pytest.raises(InputError, match="is not after its start"):
@@ -358,6 +370,46 @@ def test_the_tables_do_not_depend_on_the_number_of_shards(
         texts = [n for name, part, n in told if name == stage and part.startswith("full/")]
         assert len(texts) == shards
         assert min(texts) > 200
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_call_that_waited_goes_on_with_the_shards_of_the_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.stages.SHARD_LEAST", 50)
+    monkeypatch.setattr("embeddings.index.BLOCK_LEAST", 50)
+    log = str(write(planted(), tmp_path))
+    whole = complete(open_run(log, tmp_path / "whole", DetectSettings(), (None, None)), plain())
+    first, second = (
+        open_run(
+            log, tmp_path / "out", DetectSettings.model_validate({"work": {"shards": shards}}), (None, None)
+        )
+        for shards in (3, 1)
+    )
+
+    def dies(stage: str, part: str, counts: dict[str, Any]) -> None:
+        if stage == "embed":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(first, plain(dies))
+    assert same_tables(complete(second, plain()), whole)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_encoder_that_another_run_has_kept_meanwhile_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "out" / "encoder" / "tiny"
+
+    def meanwhile(folder: Path) -> None:
+        if folder.name == "model":
+            kept.mkdir(parents=True)
+            (kept / "theirs").touch()
+
+    monkeypatch.setattr("flows.stages.sync", meanwhile)
+    complete(opened(tmp_path), plain())
+    assert [file.name for file in kept.iterdir()] == ["theirs"]
 
 
 def test_stale_staging_is_swept_and_what_is_at_work_is_left(tmp_path: Path) -> None:

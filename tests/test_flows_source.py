@@ -215,6 +215,11 @@ def test_a_column_that_only_some_files_have_is_null_in_the_others(tmp_path: Path
     assert read(str(tmp_path), "ip")["ip"].to_list() == [None, None, "10.0.0.1", None]
 
 
+def test_an_empty_text_is_no_organisation_and_no_address(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.parquet", org_id=pa.array(["", "o1"]), ip=pa.array(["", ""]))
+    assert read(log, "org_id", "ip").rows() == [(None, None), ("o1", None)]
+
+
 def test_a_mapped_column_may_be_missing_in_some_files_and_not_in_all(tmp_path: Path) -> None:
     write(tmp_path / "1.parquet")
     write(tmp_path / "2.parquet", client=pa.array(["10.0.0.1", None]))
