@@ -78,7 +78,9 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     aside: Counter[str] = Counter()
     days: set[int] = set()
     n_out = _spool(source, window, spool, seed, aside, days)
-    frame = pl.read_parquet(spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"])
+    frame = pl.read_parquet(
+        spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"], glob=False
+    )
     frame = frame.with_columns(pl.col("account_id").cast(pl.Categorical)).with_row_index("n")
     start, end = _bounds(days, window)
     repeated = _repeated(frame)
@@ -235,7 +237,7 @@ def _accounts(
     spool: Path, repeated: pl.Series, kept: pl.DataFrame, optional: tuple[str, ...]
 ) -> pl.DataFrame:
     """Return a row an account over the whole window, by streaming over the spool."""
-    rows = pl.scan_parquet(spool).with_row_index("n")
+    rows = pl.scan_parquet(spool, glob=False).with_row_index("n")
     rows = rows.join(pl.LazyFrame({"n": repeated.cast(pl.UInt32)}), on="n", how="anti")
     often = (
         rows.group_by("text").len().filter(pl.col("len") > 1).select("text", often=pl.lit(1, dtype=pl.UInt32))

@@ -18,7 +18,7 @@ def write_simulation(folder: Path, prompts: Path | None, settings: dict[str, Any
     from campaigns.simulation.simulate import SimulationSettings, simulate
 
     try:
-        pack = pl.read_parquet(prompts) if prompts else None
+        pack = pl.read_parquet(prompts, glob=False) if prompts else None
         made = simulate(pack, SimulationSettings(**settings))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
