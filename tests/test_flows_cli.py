@@ -346,6 +346,34 @@ def test_detecting_a_simulated_folder_does_not_read_its_truth(tmp_path: Path, ca
     assert len(source.optional) == 16
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_a_simulation_that_cannot_be_written_leaves_the_log_that_was_there(tmp_path: Path, call: Any) -> None:
+    few = ("--accounts", 60, "--days", 2, "--campaigns", "none")
+    assert call("simulate", tmp_path, *few)[0] == 0
+    before = files(tmp_path)
+    command = f"ulimit -f 100; exec {Path(sys.executable).with_name('hydrascope')} simulate {tmp_path}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.stderr
+    assert ran.stderr.startswith(f"hydrascope: cannot write to {tmp_path}: ")
+    assert "File too large" in ran.stderr
+    assert files(tmp_path) == before
+
+
+def test_a_simulation_leaves_nothing_of_the_log_that_it_replaces(tmp_path: Path, call: Any) -> None:
+    few = ("--accounts", 60, "--days", 3, "--decoys", "none", "--campaigns")
+    assert call("simulate", tmp_path, *few, "banned_and_back")[0] == 0
+    bans = tmp_path / "truth" / "enforcement.parquet"
+    assert bans.exists()
+    for folder in (tmp_path, tmp_path / "new"):
+        assert call("simulate", folder, *few, "none")[0] == 0
+    new = files(tmp_path / "new")
+    assert {f: raw for f, raw in files(tmp_path).items() if not f.startswith("new/")} == new
+    assert not bans.exists()
+
+
 def test_an_encoder_that_cannot_be_had_is_refused_soon_and_without_a_traceback(tmp_path: Path) -> None:
     log = write(rows(), tmp_path / "log")
     began = time.monotonic()
