@@ -48,7 +48,7 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
 
     No account names; prompt text only where the settings ask for it, and then in the table alone.
     """
-    found = pl.read_parquet(run_dir / "campaigns.parquet").filter(pl.col("reported")).sort("rank")
+    found = pl.read_parquet(run_dir / "campaigns.parquet", glob=False).filter(pl.col("reported")).sort("rank")
     manifest = json.loads((run_dir / "manifest.json").read_text())
     rows = [_row(campaign) for campaign in found.iter_rows(named=True)]
     reported = manifest["campaigns"]["reported"]

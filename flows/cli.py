@@ -32,8 +32,8 @@ LATER = {
 }
 for name, said in LATER.items():
     app.command(f"flows.cli_schedules:{name}", name=name, help=said)
-out = Console()
-err = Console(stderr=True)
+out = Console(markup=False, emoji=False)  # paths and names may hold [brackets] and :colons:
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _fail(reason: str, code: int) -> None:
-    err.print(f"hydrascope: {' '.join(reason.split())}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"hydrascope: {' '.join(reason.split())}", highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

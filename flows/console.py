@@ -70,7 +70,7 @@ def _read(run_dir: Path, name: str) -> "pl.DataFrame":
     import polars as pl
 
     try:
-        return pl.read_parquet(run_dir / f"{name}.parquet")
+        return pl.read_parquet(run_dir / f"{name}.parquet", glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read {name} of {run_dir}: {str(error).splitlines()[0]}") from None
 
@@ -87,7 +87,7 @@ def score_of(run_dir: Path, truth: Path) -> "Score":
 
     campaigns, accounts = _read(run_dir, "campaigns"), _read(run_dir, "campaign_accounts")
     try:
-        return evaluate(campaigns, accounts, pl.read_parquet(truth))
+        return evaluate(campaigns, accounts, pl.read_parquet(truth, glob=False))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read the truth {truth}: {str(error).splitlines()[0]}") from None
 

@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 def report(run: Run, part: str, out: Path) -> Counts:
     """Write report.html, self-contained, from the tables of the run."""
     tables = run.place("evidence")
-    campaigns = pl.read_parquet(tables / "campaigns.parquet").to_dicts()
+    campaigns = pl.read_parquet(tables / "campaigns.parquet", glob=False).to_dicts()
     reported = [campaign for campaign in campaigns if campaign["reported"]]
     ids = [campaign["campaign_id"] for campaign in reported]
     parts = {
@@ -46,7 +46,7 @@ def report(run: Run, part: str, out: Path) -> Counts:
 
 def _by_campaign(table: Path, ids: list[str]) -> dict[str, Rows]:
     """Read the rows of some campaigns, by campaign, in the order of the table."""
-    rows = pl.scan_parquet(table).filter(pl.col("campaign_id").is_in(ids)).collect()
+    rows = pl.scan_parquet(table, glob=False).filter(pl.col("campaign_id").is_in(ids)).collect()
     found: dict[str, Rows] = defaultdict(list)
     for row in rows.iter_rows(named=True):
         found[row["campaign_id"]].append(row)

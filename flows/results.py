@@ -72,12 +72,13 @@ def read_inputs(run: Run) -> Inputs:
     """Read what the stages up to linking have left."""
     place = run.place("link")
     log = traffic(
-        pl.read_parquet(place / "rows.parquet"), pl.read_parquet(run.place("sample") / "accounts.parquet")
+        pl.read_parquet(place / "rows.parquet", glob=False),
+        pl.read_parquet(run.place("sample") / "accounts.parquet", glob=False),
     )
     of_text = np.load(run.place("views", View.FULL) / "of_text.npy")
     return Inputs(
         log=log,
-        texts=pl.read_parquet(run.place("sample") / "texts.parquet"),
+        texts=pl.read_parquet(run.place("sample") / "texts.parquet", glob=False),
         vectors=vectors_of(run, View.FULL)[of_text],
         topics=by_cluster(np.load(place / "topics.npy"), log.clusters[View.FULL]),
         profiles=np.load(place / "profiles.npy"),
@@ -200,7 +201,7 @@ def _mean_strengths(run: Run, view: str) -> NDArray[np.float64]:
     """Return the mean strength of each cluster's prompts, those of the same text included."""
     place = run.place("cluster", view)
     labels, strengths = np.load(place / "labels.npy"), np.load(place / "strengths.npy")
-    counts = pl.read_parquet(run.place("views", view) / "texts.parquet")["count"].to_numpy()
+    counts = pl.read_parquet(run.place("views", view) / "texts.parquet", glob=False)["count"].to_numpy()
     inside = labels >= 0
     labels, counts = labels[inside], counts[inside]
     return np.bincount(labels, weights=strengths[inside] * counts) / np.bincount(labels, weights=counts)

@@ -25,6 +25,7 @@ from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
 logger = logging.getLogger(__name__)
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
+AT_ONCE = 3_000_000  # rows whose accounts are totalled at a time, in the room that the kept texts take later
 TOTALS = ("org_id", "ip", "asn", "user_agent", "input_tokens", "output_tokens", "cached_tokens", "status",
           "account_created")  # fmt: skip
 Window = tuple[int | None, int | None]
@@ -78,14 +79,13 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     aside: Counter[str] = Counter()
     days: set[int] = set()
     n_out = _spool(source, window, spool, seed, aside, days)
-    frame = pl.read_parquet(spool, columns=["file", "row", "id0", "id1", "text", "account_id", "timestamp"])
-    frame = frame.with_columns(pl.col("account_id").cast(pl.Categorical)).with_row_index("n")
     start, end = _bounds(days, window)
-    repeated = _repeated(frame)
+    spooled = pl.scan_parquet(spool, glob=False).with_row_index("n")
+    repeated = _repeated(spooled)
     aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
-    usable = frame.filter(~pl.col("n").is_in(repeated.implode()))
+    usable = spooled.join(pl.LazyFrame({"n": repeated}), on="n", how="anti")
     kept = _keep(usable, settings, aside)
-    accounts = _accounts(spool, repeated, kept, source.optional)
+    accounts = _accounts(usable, kept, source.optional)
     rows, texts = _fetch(source, window, kept, seed)
     spool.unlink()
     check_unchanged(source)  # or the digest in the manifest is of another log
@@ -206,40 +206,66 @@ def _bounds(days: set[int], window: Window) -> tuple[int, int]:
     )
 
 
-def _repeated(frame: pl.DataFrame) -> pl.Series:
+def _repeated(rows: pl.LazyFrame) -> pl.Series:
     """Return the rows (by n) whose request_id an earlier row has: earlier in time, then by content."""
-    several = frame.filter(pl.len().over("id0", "id1") > 1).with_columns(pl.col("account_id").cast(pl.String))
-    several = several.sort("id0", "id1", "timestamp", "text", "account_id", "file", "row")
+    order = ["id0", "id1", "timestamp", "text", "account_id", "file", "row"]
+    again = rows.select("n", *order).join(_twice(rows, "id0"), on="id0", how="semi")
+    several = again.collect(engine="streaming").sort(order)
     return several.filter(~pl.struct("id0", "id1").is_first_distinct())["n"]
 
 
-def _keep(usable: pl.DataFrame, settings: SampleSettings, aside: Counter[str]) -> pl.DataFrame:
+def _twice(rows: pl.LazyFrame, name: str) -> pl.LazyFrame:
+    """Return the values of a column of digests that come more than once, each once, under the same name."""
+    digest = _numbers(rows, name)
+    digest.sort()
+    return pl.LazyFrame({name: np.unique(digest[1:][digest[1:] == digest[:-1]])})
+
+
+def _numbers(rows: pl.LazyFrame, name: str) -> NDArray[np.uint64]:
+    """Return a column of digests (n,) to sort in place: Polars groups them in several times their bytes."""
+    return rows.select(name).collect(engine="streaming")[name].to_numpy(writable=True)
+
+
+def _keep(rows: pl.LazyFrame, settings: SampleSettings, aside: Counter[str]) -> pl.DataFrame:
     """Return file, row, account_id, weight of the rows to keep.
 
     The cap keeps an account's rows of the smallest first digest, the budget those of the smallest second one:
     two digests, or the budget would favour accounts that the cap has thinned.
     """
-    capped = usable.filter(pl.col("id0").rank("ordinal").over("account_id") <= settings.cap)
-    aside[SetAside.OVER_CAP] += usable.height - capped.height
-    kept = capped
-    if capped.height > settings.budget:
-        kept = capped.sort("id1", "id0").head(settings.budget)
-    aside[SetAside.OVER_BUDGET] += capped.height - kept.height
-    thinned = capped.height / max(kept.height, 1)
-    totals = usable.group_by("account_id").agg(n=pl.len())
+    totals = rows.group_by("account_id").agg(n=pl.len()).collect(engine="streaming")
+    heavy = totals.lazy().filter(pl.col("n") > settings.cap).select("account_id")
+    own = rows.select("account_id", "id0").join(heavy, on="account_id", how="semi").group_by("account_id")
+    most = own.agg(most=pl.col("id0").bottom_k(settings.cap).max())
+    capped = rows.select("file", "row", "account_id", "id0", "id1").join(most, on="account_id", how="left")
+    capped = capped.filter(pl.col("most").is_null() | (pl.col("id0") <= pl.col("most")))
+    n_capped = int(totals["n"].clip(upper_bound=settings.cap).sum())
+    if n_capped > settings.budget:
+        second = _numbers(capped, "id1")
+        second.partition(settings.budget - 1)
+        capped = capped.filter(pl.col("id1") <= second[settings.budget - 1])
+    kept = capped.sort("id1", "id0").head(settings.budget).collect(engine="streaming")
+    aside[SetAside.OVER_CAP] += int(totals["n"].sum()) - n_capped
+    aside[SetAside.OVER_BUDGET] += n_capped - kept.height
+    thinned = n_capped / max(kept.height, 1)
     weight = pl.max_horizontal(pl.col("n") / settings.cap, 1.0) * thinned
-    return kept.drop("n").join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
+    return kept.join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
 
 
-def _accounts(
-    spool: Path, repeated: pl.Series, kept: pl.DataFrame, optional: tuple[str, ...]
-) -> pl.DataFrame:
-    """Return a row an account over the whole window, by streaming over the spool."""
-    rows = pl.scan_parquet(spool).with_row_index("n")
-    rows = rows.join(pl.LazyFrame({"n": repeated.cast(pl.UInt32)}), on="n", how="anti")
-    often = (
-        rows.group_by("text").len().filter(pl.col("len") > 1).select("text", often=pl.lit(1, dtype=pl.UInt32))
-    )
+def _accounts(rows: pl.LazyFrame, kept: pl.DataFrame, optional: tuple[str, ...]) -> pl.DataFrame:
+    """Return a row an account over the whole window, by streaming over the spool, some accounts at a time."""
+    often = _twice(rows, "text").with_columns(often=pl.lit(1, dtype=pl.UInt32))
+    sampled = kept.group_by("account_id").agg(n_sampled=pl.len())
+    parts = rows.select(pl.len()).collect(engine="streaming").item() // AT_ONCE + 1
+    part = pl.col("account_id").hash() % parts  # an account is whole in one of them
+    whole = pl.concat(_totals(rows.filter(part == i), often, optional) for i in range(parts))
+    whole = whole.join(sampled, on="account_id", how="left").with_columns(pl.col("n_sampled").fill_null(0))
+    whole = whole.sort("account_id")
+    times = [name for name in ("first_seen", "last_seen", "account_created") if name in whole.columns]
+    return whole.with_columns(pl.col(times).cast(pl.Datetime("us", "UTC")))
+
+
+def _totals(rows: pl.LazyFrame, often: pl.LazyFrame, optional: tuple[str, ...]) -> pl.DataFrame:
+    """Return the totals of accounts over all their rows; often: the texts (`text`) that several rows have."""
     rows = rows.join(often, on="text", how="left")
     hour = pl.col("timestamp") // HOUR
     whole = rows.group_by("account_id").agg(
@@ -251,13 +277,9 @@ def _accounts(
         n_repeats=pl.col("often").sum(),
         **_optional_totals(optional),
     )
-    sampled = kept.lazy().group_by(pl.col("account_id").cast(pl.String)).agg(n_sampled=pl.len())
-    whole = whole.join(sampled, on="account_id", how="left").with_columns(pl.col("n_sampled").fill_null(0))
     if "org_id" in optional:
         whole = whole.join(_main_org(rows), on="account_id", how="left")
-    frame = whole.sort("account_id").collect(engine="streaming")
-    times = [name for name in ("first_seen", "last_seen", "account_created") if name in frame.columns]
-    return frame.with_columns(pl.col(times).cast(pl.Datetime("us", "UTC")))
+    return whole.collect(engine="streaming")
 
 
 def _optional_totals(optional: tuple[str, ...]) -> dict[str, pl.Expr]:

@@ -48,7 +48,7 @@ def sample(run: Run, part: str, out: Path) -> Counts:
 
 def views(run: Run, part: str, out: Path) -> Counts:
     """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing)."""
-    texts = pl.read_parquet(run.place("sample") / "texts.parquet")
+    texts = pl.read_parquet(run.place("sample") / "texts.parquet", glob=False)
     seen = view_texts(View(part), texts["text"].to_list(), run.settings.view)
     frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
     distinct = (
@@ -75,7 +75,7 @@ def fit(run: Run, part: str, out: Path) -> Counts:
         }
     from embeddings.fit import fit_encoder
 
-    texts = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet")
+    texts = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet", glob=False)
     if texts.is_empty():
         return {"encoder": "", "identity": "", "fitted": False}
     counts = texts["count"].to_numpy().astype(np.int64)
@@ -98,7 +98,7 @@ def embed(run: Run, part: str, out: Path) -> Counts:
     from embeddings.store import VectorStore
 
     view, shard = part.split("/")
-    texts = pl.read_parquet(run.place("views", view) / "texts.parquet", columns=["text"])["text"]
+    texts = pl.read_parquet(run.place("views", view) / "texts.parquet", columns=["text"], glob=False)["text"]
     start, end = shard_bounds(run, view)[int(shard)]
     if start == end:
         np.save(out / "vectors.npy", np.zeros((0, 1), dtype=np.float32))
@@ -139,7 +139,7 @@ def cluster(run: Run, part: str, out: Path) -> Counts:
     from embeddings.clusters import cluster_smoothed
     from embeddings.describe import describe
 
-    texts = pl.read_parquet(run.place("views", part) / "texts.parquet")
+    texts = pl.read_parquet(run.place("views", part) / "texts.parquet", glob=False)
     counts = texts["count"].to_numpy().astype(np.int64)
     vectors = vectors_of(run, part)
     found = cluster_smoothed(vectors, _neighbours_of(run, part), counts, run.settings.clusters)
@@ -159,14 +159,14 @@ def link(run: Run, part: str, out: Path) -> Counts:
     from embeddings.clusters import cluster_vectors
     from embeddings.topics import topics
 
-    rows = pl.read_parquet(run.place("sample") / "rows.parquet")
+    rows = pl.read_parquet(run.place("sample") / "rows.parquet", glob=False)
     text = rows["text"].to_numpy()
     for view in run.settings.views:
         labels = _of_rows(run, view, np.load(run.place("cluster", view) / "labels.npy"), text)
         rows = rows.with_columns(_nullable(f"cluster_{view}", labels))
     of_text = topics(vectors_of(run, View.FULL), run.settings.topics, run.settings.seed)
     topic = _of_rows(run, View.FULL, of_text, text).astype(np.int64)
-    log = traffic(rows, pl.read_parquet(run.place("sample") / "accounts.parquet"))
+    log = traffic(rows, pl.read_parquet(run.place("sample") / "accounts.parquet", glob=False))
     chosen, points = account_profiles(log, topic, run.settings.seed)
     profiles = np.full(log.n_accounts, -1, dtype=np.int64)
     if len(chosen):

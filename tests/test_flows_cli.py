@@ -288,6 +288,30 @@ def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: A
     assert call("evaluate", run, "--truth", tmp_path / "truth.parquet")[0] == 0
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("name", ["o[prod]", "o*?", "o[", "o[/x]", "o:x:[bold]"])
+def test_a_path_may_hold_what_is_a_pattern_or_a_mark_elsewhere(tmp_path: Path, call: Any, name: str) -> None:
+    folder = tmp_path / name
+    code, out, err = call("simulate", folder, "--accounts", 60, "--days", 2, "--campaigns", "none")
+    assert (code, f" requests in {folder / 'traffic.parquet'}\n" in out) == (0, True), err
+    output, truth = folder / "out", folder / "truth" / "truth.parquet"
+    code, out, err = call("detect", write(planted(), tmp_path), "--output", output, "--plain")
+    assert (code, f"report  {output}/date=2026-06-01/" in out) == (0, True), err
+    assert call("show", output)[0] == call("evaluate", output, "--truth", truth)[0] == 0
+    pl.DataFrame({"prompt": ["a"], "family": ["f"]}).write_parquet(folder / "pack.parquet")
+    code, _, err = call("simulate", tmp_path / "again", "--prompts", folder / "pack.parquet")
+    assert (code, "role" in err) == (2, True), err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_names_in_the_truth_are_shown_as_they_are(tmp_path: Path, call: Any) -> None:
+    run = detect(call, write(planted(), tmp_path))
+    truth = {"account_id": ["a00", "a01"], "kind": ["campaign:[/red] :x:", "decoy:[b]"]}
+    pl.DataFrame(truth).write_parquet(tmp_path / "truth.parquet")
+    code, out, err = call("evaluate", run, "--truth", tmp_path / "truth.parquet")
+    assert (code, "[/red] :x:" in out, "[b]" in out) == (0, True, True), err
+
+
 def test_the_id_of_a_campaign_is_whole_in_a_table_that_is_piped(tmp_path: Path, call: Any) -> None:
     found, accounts = "c7cf805f37e9a1b2c", ["a1", "a2"]
     frames = {
@@ -329,6 +353,34 @@ def test_detecting_a_simulated_folder_does_not_read_its_truth(tmp_path: Path, ca
     assert [Path(file).name for file in source.files] == ["traffic.parquet"]
     assert f"{source.n_rows:,} requests" in out
     assert len(source.optional) == 16
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_a_simulation_that_cannot_be_written_leaves_the_log_that_was_there(tmp_path: Path, call: Any) -> None:
+    few = ("--accounts", 60, "--days", 2, "--campaigns", "none")
+    assert call("simulate", tmp_path, *few)[0] == 0
+    before = files(tmp_path)
+    command = f"ulimit -f 100; exec {Path(sys.executable).with_name('hydrascope')} simulate {tmp_path}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.stderr
+    assert ran.stderr.startswith(f"hydrascope: cannot write to {tmp_path}: ")
+    assert "File too large" in ran.stderr
+    assert files(tmp_path) == before
+
+
+def test_a_simulation_leaves_nothing_of_the_log_that_it_replaces(tmp_path: Path, call: Any) -> None:
+    few = ("--accounts", 60, "--days", 3, "--decoys", "none", "--campaigns")
+    assert call("simulate", tmp_path, *few, "banned_and_back")[0] == 0
+    bans = tmp_path / "truth" / "enforcement.parquet"
+    assert bans.exists()
+    for folder in (tmp_path, tmp_path / "new"):
+        assert call("simulate", folder, *few, "none")[0] == 0
+    new = files(tmp_path / "new")
+    assert {f: raw for f, raw in files(tmp_path).items() if not f.startswith("new/")} == new
+    assert not bans.exists()
 
 
 def test_an_encoder_that_cannot_be_had_is_refused_soon_and_without_a_traceback(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_encoder_that_is_not_fitted_is_not_refitted(tmp_path: Path) -> None:
 def test_the_file_of_schedules_says_the_same_as_the_command(tmp_path: Path, prefect_api: str) -> None:
     prefect = Path(sys.executable).with_name("prefect")
     call(prefect_api, prefect, "work-pool", "create", "hydrascope", "--type", "process")
-    env = {"HYDRASCOPE_LOG": "log", "HYDRASCOPE_OUTPUT": str(tmp_path)}
+    env = {"HYDRASCOPE_INPUT": "log", "HYDRASCOPE_OUTPUT": str(tmp_path)}
     ran = call(prefect_api, prefect, "--no-prompt", "deploy", "--all", **env)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = deployed(*CRONS)
@@ -135,6 +135,9 @@ def test_the_file_of_schedules_says_the_same_as_the_command(tmp_path: Path, pref
     assert {d["global_concurrency_limit"]["limit"] for d in found} == {1}
     assert {d["concurrency_options"]["collision_strategy"] for d in found} == {"ENQUEUE"}
     assert {d["parameters"].get("output") for d in found} == {str(tmp_path)}
+    assert {d["name"]: d["parameters"].get("log") for d in found} == {
+        "nightly": "log", "weekly": "log", "cleaning": None,
+    }  # fmt: skip
     assert [d["job_variables"]["env"] for d in found] == [QUIET] * 3
 
 

@@ -100,7 +100,7 @@ def write(log: pl.DataFrame, folder: Path) -> Path:
 
 def tables(run_dir: Path) -> dict[str, pl.DataFrame]:
     """Read all tables of a run."""
-    return {name: pl.read_parquet(run_dir / f"{name}.parquet") for name in TABLES}
+    return {name: pl.read_parquet(run_dir / f"{name}.parquet", glob=False) for name in TABLES}
 
 
 def same_tables(one: Path, other: Path) -> bool:
