@@ -159,7 +159,7 @@ def _kinds(shares: sparse.csr_array) -> Ints:
         return np.zeros(shares.shape[0], dtype=np.int64)
     order = np.lexsort(shares.toarray().T)
     kind = np.empty(len(order), dtype=np.int64)
-    kind[order] = KMeans(n, n_init=4, random_state=0).fit_predict(shares[order])
+    kind[order] = KMeans(n, n_init=10, random_state=0).fit_predict(shares[order])
     return kind
 
 

@@ -164,8 +164,8 @@ def test_harvests_of_a_few_topics_an_account_are_two_where_what_they_ask_tells_h
     both = group_of(log, np.union1d(*theirs))
     found = crews(log, both, people(log, log.clusters["full"], 0), {"topics": log.clusters["full"]})
     if turning == ["hydra"]:
-        assert len(found) > 1
-        assert all(max(np.isin(crew.members, part).mean() for part in theirs) > 0.9 for crew in found)
+        assert len(found) == 2
+        assert all(max(np.isin(crew.members, part).mean() for part in theirs) > 0.95 for crew in found)
     else:
         assert [len(crew.members) for crew in found] == [80]
 
