@@ -45,10 +45,11 @@ _MODULES = [
         "type": "sentence_transformers.base.modules.normalize.Normalize",
     },
 ]
+PROMPTS = {"document": "", "query": ""}  # what there is for `prompt_name`
 _CONFIG = {
     "model_type": "SentenceTransformer",
     "default_prompt_name": None,
-    "prompts": {"document": "", "query": ""},
+    "prompts": PROMPTS,
     "similarity_fn_name": "cosine",
 }
 _NORMALIZE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
