@@ -274,11 +274,13 @@ def _encoder(settings: DetectSettings) -> tuple[str | None, int]:
     """Return the identity of a named encoder, None for the fitted one, and the dimensions of its vectors."""
     if settings.encoder != FITTED:
         return _loaded(settings.encoder, settings.encoding)
-    from embeddings.fit import PROMPTS
-
     prompt, most = settings.encoding.prompt_name, settings.fit.dimension
-    if prompt not in (None, *PROMPTS):
-        raise InputError(f"encoding.prompt_name {prompt!r}: the fitted encoder has {' and '.join(PROMPTS)}")
+    if prompt is not None:
+        from embeddings.fit import PROMPTS  # seldom asked for, and slow to import
+
+        if prompt not in PROMPTS:
+            said = " and ".join(PROMPTS)
+            raise InputError(f"encoding.prompt_name {prompt!r}: the fitted encoder has {said}")
     return None, min(most, settings.encoding.truncate_dim or most)
 
 
