@@ -15,9 +15,10 @@ from rich.console import Console
 
 from flows.errors import HydrascopeError, InputError, place_of
 from flows.times import EARLIEST, LATEST, microseconds
+from flows.watch import STOPPED, stop_holds
 
 if TYPE_CHECKING:
-    from flows.run import Run
+    from flows.run import Counts, Run
 
 app = App(
     name="hydrascope",
@@ -47,7 +48,7 @@ def main() -> None:
     except HydrascopeError as error:
         _fail(f"{error}; the same call again resumes there", 1)
     except KeyboardInterrupt:
-        _fail("stopped; the same call again resumes", 130)
+        _fail(STOPPED, 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # nobody thought of it, and its text could quote a prompt
@@ -188,10 +189,19 @@ def orchestrator(plain: bool) -> Iterator[Callable[["Run"], Path]]:
         return
     from flows.server import orchestrated
 
-    with orchestrated(err):
+    with orchestrated(err), stop_holds() as check:
         from flows.detect import detect_run
 
-        yield lambda run: detect_run(run, told)
+        def still_told(stage: str, part: str, counts: "Counts") -> None:
+            told(stage, part, counts)
+            check()
+
+        def complete(run: "Run") -> Path:
+            run_dir = detect_run(run, still_told)
+            check()
+            return run_dir
+
+        yield complete
 
 
 def _show(run_dir: Path) -> None:

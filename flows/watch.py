@@ -1,16 +1,20 @@
-"""A limit of time that holds: work inside a library cannot be interrupted, a process can be ended."""
+"""Limits of time and stops that hold: work inside a library cannot be interrupted, a process can be ended."""
 
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from flows.errors import StageError
 
 logger = logging.getLogger(__name__)
 LastWords = Callable[[StageError], None]
+STOPPED = "stopped; the same call again resumes"
+PATIENCE = 20.0  # seconds after the first Ctrl-C; measured: 1 to 3, when the machine is busy more
 
 
 @contextmanager
@@ -36,3 +40,40 @@ def time_limit(stage: str, seconds: float, last_words: LastWords = lambda error:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def stop_holds() -> Iterator[Callable[[], None]]:
+    """Have Ctrl-C end this process, and yield what raises KeyboardInterrupt where one has been lost.
+
+    An orchestrator may lose one, or wait for ever after it. Then, or at the second Ctrl-C, the process is
+    ended: exit code 130, one line on standard error. For the main thread.
+    """
+    asked, unwound = threading.Event(), threading.Event()
+
+    def end() -> None:
+        if not unwound.is_set():
+            sys.stderr.write(f"\nhydrascope: {STOPPED}\n")
+            sys.stderr.flush()
+        os._exit(130)
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            end()
+        asked.set()
+        timer = threading.Timer(PATIENCE, end)
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        yield check
+        check()
+    finally:
+        unwound.set()
+        signal.signal(signal.SIGINT, before)

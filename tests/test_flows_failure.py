@@ -22,6 +22,7 @@ from flows.errors import StorageError
 from flows.pipeline import complete, plain
 from flows.run import open_run
 from flows.settings import DetectSettings, WorkSettings
+from flows.watch import STOPPED
 from tests.prefect_api import ask, latest_run, until
 from tests.tiny import planted, rows, same_tables, use_tiny_encoder, write
 
@@ -133,6 +134,46 @@ def test_work_that_takes_too_long_is_stopped_and_the_server_is_told(tmp_path: Pa
     assert ran.stderr == f"\nhydrascope: {told}; the same call again resumes there\n"
     assert latest_run()["state"]["message"] == told
     assert latest_run()["state_type"] == "FAILED"
+
+
+LOSES = """
+import sys, threading, time
+from flows import watch
+from flows.cli import main, app
+watch.PATIENCE = float(sys.argv.pop())
+
+@app.command
+def lose(how: str) -> None:
+    with watch.stop_holds() as check:
+        print("ready", flush=True)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("lost", flush=True)
+        if how == "and-hang":
+            threading.Event().wait()
+        check()
+
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "patience", "signals"), [("and-go-on", 60, 1), ("and-hang", 1, 1), ("and-hang", 60, 2)]
+)
+def test_a_stop_that_was_lost_holds(how: str, patience: int, signals: int) -> None:
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOSES, "lose", how, str(patience)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for said in ["ready", "lost"][:signals]:
+        assert process.stdout.readline().strip() == said
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err.split("\n")[-2:]) == (130, [f"hydrascope: {STOPPED}", ""])
+    assert time.monotonic() - began < 50
 
 
 @pytest.fixture
