@@ -251,13 +251,13 @@ def show(run_dir: Path, campaign: str | None = None, /) -> None:
     """
     from polars.exceptions import ColumnNotFoundError
 
-    from flows.console import campaign_table, case_view
+    from flows.console import LACKING, campaign_table, case_view
 
     folder = _run_dir(run_dir)
     try:
         parts = [campaign_table(folder)] if campaign is None else case_view(folder, campaign)
     except (KeyError, ColumnNotFoundError):
-        raise InputError(f"the tables of {folder} lack columns: another version wrote them") from None
+        raise InputError(LACKING.format(folder)) from None
     if not parts:
         raise InputError(f"{folder} has no campaign {campaign!r}")
     for part in parts:

@@ -30,6 +30,7 @@ SAID = {
     "publish": "{run_dir}",
 }
 SHOWN_AT_MOST = 20
+LACKING = "the tables of {} lack columns: another version wrote them"
 
 
 class Progress:
@@ -65,12 +66,14 @@ def campaign_table(run_dir: Path) -> Table:
     return table
 
 
-def _read(run_dir: Path, name: str) -> "pl.DataFrame":
-    """Read a table of a run; raises InputError when it cannot be read."""
+def _read(run_dir: Path, name: str, *columns: str) -> "pl.DataFrame":
+    """Read a table of a run, or some columns of it; raises InputError when it cannot be read."""
     import polars as pl
 
     try:
-        return pl.read_parquet(run_dir / f"{name}.parquet", glob=False)
+        return pl.read_parquet(run_dir / f"{name}.parquet", columns=[*columns] or None, glob=False)
+    except pl.exceptions.ColumnNotFoundError:
+        raise InputError(LACKING.format(run_dir)) from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"cannot read {name} of {run_dir}: {str(error).splitlines()[0]}") from None
 
@@ -85,7 +88,8 @@ def score_of(run_dir: Path, truth: Path) -> "Score":
 
     from campaigns.evaluate import evaluate
 
-    campaigns, accounts = _read(run_dir, "campaigns"), _read(run_dir, "campaign_accounts")
+    campaigns = _read(run_dir, "campaigns", "campaign_id", "reported")
+    accounts = _read(run_dir, "campaign_accounts", "campaign_id", "account_id", "confidence")
     try:
         return evaluate(campaigns, accounts, pl.read_parquet(truth, glob=False))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:

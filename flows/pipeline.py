@@ -8,7 +8,19 @@ from flows import stages
 from flows.errors import InputError
 from flows.publish import publish, published
 from flows.report import report
-from flows.run import Counts, Run, StageFunction, as_begun, begin, discard, locked, named, perform, sweep
+from flows.run import (
+    Counts,
+    Run,
+    StageFunction,
+    as_begun,
+    begin,
+    discard,
+    locked,
+    named,
+    perform,
+    sweep,
+    withdraw,
+)
 from flows.stages import shard_bounds
 from flows.watch import time_limit
 
@@ -68,7 +80,7 @@ def _whole(run: Run, do: Do) -> Path:
     try:
         return pipeline(run, do)
     except InputError:
-        discard(run.folder)
+        withdraw(run)
         raise
 
 

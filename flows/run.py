@@ -27,9 +27,10 @@ from pydantic import BaseModel, ConfigDict
 from embeddings.encoders import EncoderSettings
 from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError, place_of
+from flows.files import file_digest, is_part_of
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
-from flows.source import Source, check_type, file_digest, is_part_of, open_source
+from flows.source import Source, check_type, open_source
 from flows.times import moment
 from flows.versions import STAGES, own_version
 
@@ -198,7 +199,7 @@ def _error_number(error: Exception, output: Path) -> int | None:
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
     """Hold a request for this process; a second process that asks for the same waits here."""
-    path = run.output / STAGING / f"{run.request}.lock"
+    path = _lock(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -210,6 +211,18 @@ def locked(run: Run) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _lock(run: Run) -> Path:
+    return run.output / STAGING / f"{run.request}.lock"
+
+
+def withdraw(run: Run) -> None:
+    """Remove all that a run has left which its log or its settings make impossible; its lock is held."""
+    discard(run.folder)
+    with suppress(OSError):
+        _lock(run).unlink()  # who waits for it sees that it is gone, and makes its own
+        (run.output / STAGING).rmdir()  # unless others are at work there
 
 
 def discard(folder: Path) -> None:
@@ -234,7 +247,7 @@ def sweep(output: Path, keep_days: float) -> int:
                 if left != lock:
                     discard(left)
                     removed += 1
-                lock.unlink()  # while it is held: who waits for it sees that it is gone, and makes its own
+                lock.unlink()  # while it is held, as above
         except (Timeout, FileNotFoundError):
             continue
     return removed

@@ -1,14 +1,8 @@
-"""The prompt log as it lies on disk: which files, which columns, and batches of rows under our names."""
+"""What is in the prompt log: its columns, and batches of rows under our names."""
 
-import hashlib
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import fsspec
 import numpy as np
@@ -18,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
+from flows.files import Fixed, digests_of, find_files, first_line, is_local, keys_of, open_parquet
 from flows.times import EARLIEST, LATEST
 
 REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
@@ -28,10 +23,8 @@ TEXT_COLUMNS = (
 COUNT_COLUMNS = ("input_tokens", "cached_tokens", "output_tokens", "status")
 TIME_COLUMNS = ("account_created",)
 OPTIONAL = TEXT_COLUMNS + COUNT_COLUMNS + TIME_COLUMNS
-SUFFIXES = (".parquet", ".pq", ".parq")
 BATCH_BYTES = 64_000_000
 PIECE_ROWS, BATCH_PIECES = 1_024, 16  # rows decoded at a time: what lies there once may stand for all of them
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -49,7 +42,7 @@ class Source:
     n_rows: int
     digests: tuple[str, ...]
     columns: Mapping[str, str]
-    constants: tuple[Mapping[str, str | int | None], ...] = ()
+    constants: tuple[Fixed, ...] = ()
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -75,8 +68,8 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
     constants = []
     n_rows = 0
     for path in files:
-        parquet = _open(fs, path)
-        found, fixed = _check_columns(path, parquet.schema_arrow, names, _keys(path, root))
+        parquet = open_parquet(fs, path)
+        found, fixed = _check_columns(path, parquet.schema_arrow, names, keys_of(path, root))
         present |= found
         constants.append(fixed)
         n_rows += parquet.metadata.num_rows
@@ -85,7 +78,7 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
             raise InputError(f"no file of {url} has {_mapped(column, name)}")
     if not n_rows:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
-    digests = _digests(fs, files, constants)
+    digests = digests_of(fs, files, constants)
     return Source(url, tuple(files), n_rows, digests, present, tuple(constants))
 
 
@@ -96,122 +89,11 @@ def check_unchanged(source: Source) -> None:
     """
     fs, _ = fsspec.core.url_to_fs(source.url)
     try:
-        same = not _is_local(fs) or _digests(fs, source.files, source.constants) == source.digests
+        same = not is_local(fs) or digests_of(fs, source.files, source.constants) == source.digests
     except FileNotFoundError:
         same = False
     if not same:
         raise InputError(f"{source.url} changed while it was read: call again when nobody writes to it")
-
-
-def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
-    """Return the filesystem, the root and the sorted Parquet files of a file, folder, glob or Hive dataset.
-
-    In a folder: the files in it and in subfolders called key=value, whatever their depth. Of a glob:
-    the files that it matches, and those in the folders called key=value that it matches. Raises InputError.
-    """
-    try:
-        fs, path = fsspec.core.url_to_fs(url)
-        if any(c in path for c in "*?[") and not fs.exists(path):
-            root, files = _parent(re.split("[*?[]", path)[0]), list(_matched(fs, path))
-        elif fs.isdir(path):
-            root, files = path, _parts(fs, path)
-        else:
-            root, files = _parent(path), [path] if fs.exists(path) else []
-    except Exception as error:  # stores have errors of their own
-        raise InputError(f"cannot open {url}: {_line(error)}") from error
-    if not files:
-        raise InputError(
-            f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
-        )
-    return fs, root, sorted(set(files))
-
-
-def _matched(fs: fsspec.AbstractFileSystem, glob: str) -> Iterator[str]:
-    for found in fs.glob(glob):
-        if not fs.isdir(found):
-            yield found
-        elif "=" in Path(found).name:
-            yield from _parts(fs, found)
-
-
-def _parts(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
-    return [file for file in fs.find(folder) if _is_part(file, folder)]
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _keys(path: str, root: str) -> dict[str, str | None]:
-    """Return what the key=value folders between a dataset's root and a file say, as Hive writes it."""
-    pairs = [part.split("=", 1) for part in _parent(path.removeprefix(root)).split("/") if "=" in part]
-    return {unquote(key): None if value == HIVE_NULL else unquote(value) for key, value in pairs}
-
-
-def is_part_of(url: str, file: Path) -> bool:
-    """Tell whether a file that were written there would be read as part of a log in local folders."""
-    fs, path = fsspec.core.url_to_fs(url)
-    if not _is_local(fs):
-        return False
-    matched = [folder for folder in file.parents if "=" in folder.name and folder.match(path)]
-    folders = [Path(path)] if fs.isdir(path) else matched
-    return any(f in file.parents and _is_part(str(file), str(f)) for f in folders)
-
-
-def _is_part(file: str, folder: str) -> bool:
-    *above, name = file.removeprefix(folder).strip("/").split("/")
-    return name.endswith(SUFFIXES) and name[0] not in "._" and all("=" in part for part in above)
-
-
-def _open(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
-    try:
-        where = path if _is_local(fs) else fs.open(path)
-        return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
-    except Exception as error:
-        raise InputError(f"cannot read {path} as Parquet: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-
-
-def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
-
-
-def _digests(
-    fs: fsspec.AbstractFileSystem, files: Sequence[str], constants: Sequence[Mapping[str, str | int | None]]
-) -> tuple[str, ...]:
-    """Return the digests of files, those that folders give a constant with it: it is of what they hold."""
-    return tuple(
-        sorted(
-            _blake2b(json.dumps([_digest(fs, path), fixed], sort_keys=True)) if fixed else _digest(fs, path)
-            for path, fixed in zip(files, constants, strict=True)
-        )
-    )
-
-
-def _blake2b(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
-    """Digest a file's content; of a remote file, what its store says identifies the content."""
-    if not _is_local(fs):
-        return _blake2b(str(fs.checksum(path)))
-    facts = Path(path).stat()
-    return _digest_once(path, facts.st_size, facts.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _digest_once(path: str, size: int, changed: int) -> str:
-    return file_digest(Path(path))
-
-
-def file_digest(path: Path) -> str:
-    """Return the digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _check_columns(
@@ -296,7 +178,7 @@ def batches(
     fs, _ = fsspec.core.url_to_fs(source.url)
     for number, path in enumerate(source.files):
         if only is None or number in only:
-            yield from _file_batches(_open(fs, path), number, source, columns, window)
+            yield from _file_batches(open_parquet(fs, path), number, source, columns, window)
 
 
 def _file_batches(
@@ -320,7 +202,7 @@ def _file_batches(
                 yield Batch(number, first, _frame(table, there, columns, source.constants[number]))
                 first += table.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"cannot read {path} to its end: {_line(error)}") from error
+            raise InputError(f"cannot read {path} to its end: {first_line(error)}") from error
 
 
 def _tables(parquet: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:
@@ -367,7 +249,7 @@ def _frame(
     table: pa.Table,
     there: Mapping[str, str],
     columns: Sequence[str],
-    constants: Mapping[str, str | int | None],
+    constants: Fixed,
 ) -> pl.DataFrame:
     """Put a table under the contract's names and types; a column that this file lacks is constant or null.
 

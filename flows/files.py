@@ -1,0 +1,132 @@
+"""The files of a log on whatever holds them: which they are, what their folders say, what identifies them."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import fsspec
+import pyarrow.parquet as pq
+
+from flows.errors import InputError
+
+SUFFIXES = (".parquet", ".pq", ".parq")
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+Fixed = Mapping[str, str | int | None]  # what key=value folders say of a file, by column
+
+
+def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
+    """Return the filesystem, the root and the sorted Parquet files of a file, folder, glob or Hive dataset.
+
+    In a folder: the files in it and in subfolders called key=value, whatever their depth. Of a glob:
+    the files that it matches, and those in the folders called key=value that it matches. Raises InputError.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+        if any(c in path for c in "*?[") and not fs.exists(path):
+            root, files = _parent(re.split("[*?[]", path)[0]), list(_matched(fs, path))
+        elif fs.isdir(path):
+            root, files = path, _parts(fs, path)
+        else:
+            root, files = _parent(path), [path] if fs.exists(path) else []
+    except Exception as error:  # stores have errors of their own
+        raise InputError(f"cannot open {url}: {first_line(error)}") from error
+    if not files:
+        raise InputError(
+            f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
+        )
+    return fs, root, sorted(set(files))
+
+
+def _matched(fs: fsspec.AbstractFileSystem, glob: str) -> Iterator[str]:
+    for found in fs.glob(glob):
+        if not fs.isdir(found):
+            yield found
+        elif "=" in Path(found).name:
+            yield from _parts(fs, found)
+
+
+def _parts(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    return [file for file in fs.find(folder) if _is_part(file, folder)]
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def keys_of(path: str, root: str) -> dict[str, str | None]:
+    """Return what the key=value folders between a dataset's root and a file say, as Hive writes it."""
+    pairs = [part.split("=", 1) for part in _parent(path.removeprefix(root)).split("/") if "=" in part]
+    return {unquote(key): None if value == HIVE_NULL else unquote(value) for key, value in pairs}
+
+
+def is_part_of(url: str, file: Path) -> bool:
+    """Tell whether a file that were written there would be read as part of a log in local folders."""
+    fs, path = fsspec.core.url_to_fs(url)
+    if not is_local(fs):
+        return False
+    matched = [folder for folder in file.parents if "=" in folder.name and folder.match(path)]
+    folders = [Path(path)] if fs.isdir(path) else matched
+    return any(f in file.parents and _is_part(str(file), str(f)) for f in folders)
+
+
+def _is_part(file: str, folder: str) -> bool:
+    *above, name = file.removeprefix(folder).strip("/").split("/")
+    return name.endswith(SUFFIXES) and name[0] not in "._" and all("=" in part for part in above)
+
+
+def open_parquet(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
+    """Open a file of a log; raises InputError for what is not Parquet."""
+    try:
+        where = path if is_local(fs) else fs.open(path)
+        return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
+    except Exception as error:
+        raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, or is, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    """Tell whether files are on this machine."""
+    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
+
+
+def digests_of(
+    fs: fsspec.AbstractFileSystem, files: Sequence[str], constants: Sequence[Fixed]
+) -> tuple[str, ...]:
+    """Return the digests of files, those that folders give a constant with it: it is of what they hold."""
+    return tuple(
+        sorted(
+            _blake2b(json.dumps([_digest(fs, path), fixed], sort_keys=True)) if fixed else _digest(fs, path)
+            for path, fixed in zip(files, constants, strict=True)
+        )
+    )
+
+
+def _blake2b(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """Digest a file's content; of a remote file, what its store says identifies the content."""
+    if not is_local(fs):
+        return _blake2b(str(fs.checksum(path)))
+    facts = Path(path).stat()
+    return _digest_once(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest_once(path: str, size: int, changed: int) -> str:
+    return file_digest(Path(path))
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
