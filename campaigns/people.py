@@ -38,18 +38,27 @@ class Reading(NamedTuple):
     """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
 
     least: the fewest rows of an account that is looked at, 0 for no such limit; among: the part of its rows
-    in which it has to have so many.
+    in which it has to have so many, one for all or (m,).
     """
 
     counts: Floats
     exposure: Floats
     least: int
-    among: float = 1.0
+    among: float | Floats = 1.0
 
     @property
     def mean(self) -> float:
         """Rows over what they are measured by; 1 where nothing was seen."""
         return float((self.counts.sum() + 1e-9) / (self.exposure.sum() + 1e-9))
+
+    def with_chance(self, chance: Floats) -> "Reading":
+        """Return the same for counts of which the variance is not their mean but a part of it, (m,).
+
+        Where an account's total is known, and how much of it was sampled, sampling adds less chance than to
+        rows at large: of an account all whose rows count, none. So they are measured in rows of as much.
+        """
+        counts, exposure = self.counts / chance, self.exposure / chance
+        return self._replace(counts=counts, exposure=exposure, among=self.among * chance)
 
     def log_likelihood(self, mean: float | Floats, shape: float | Floats) -> Floats:
         """Return log-probabilities of the counts where rates are Gamma(shape) with the given mean.
@@ -101,12 +110,13 @@ def at_least(least: int, expected: Floats, shape: float | Floats = np.inf) -> Fl
     return np.maximum(betainc(least, shape, expected / (expected + shape)), 1e-300)
 
 
-def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
+def in_between(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Reading, Ints]:
     """Count accounts' rows between the first and last of these that they sent, by the days between those two.
 
     Days count by the share of the account's rows that was sampled.
     At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
-    first and last row. Accounts with fewer than three rows are left out, and the laws cut off there.
+    first and last row. Accounts with fewer than three rows are left out, and the laws cut off there; returned
+    as well is (k,) which of the accounts are in.
     """
     days, place = (log.hour[rows] + log.minute[rows] / 60) / 24, log.places(accounts)[log.account[rows]]
     first, last = np.full(len(accounts), np.inf), np.zeros(len(accounts))
@@ -114,8 +124,8 @@ def in_between(log: Traffic, rows: Ints, accounts: Ints) -> Reading:
     np.maximum.at(last, place, days)
     counts = np.bincount(place, minlength=len(accounts)).astype(float) - 2
     alive = np.maximum(last - np.minimum(first, last), SHORTEST)
-    seen = counts > 0
-    return Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1)
+    seen = np.flatnonzero(counts > 0)
+    return Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1), seen
 
 
 def people(log: Traffic, topics: Ints, seed: int) -> People:
@@ -132,8 +142,12 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     model = log.codes("model") if log.has("model") else NO_ROWS
     models = _shares(model[model >= 0])
     totals = log.accounts["n_total"].to_numpy().astype(float)
-    whole = Reading(totals, np.ones(len(totals)), least=1)
-    lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
+    among = 1 / float(
+        log.rows["weight"].to_numpy().min(initial=np.inf)
+    )  # accounts without a row are not here
+    whole = Reading(totals, np.ones(len(totals)), least=1, among=among)
+    lived, seen = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
+    lived = lived.with_chance(log.exposure[seen])
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)

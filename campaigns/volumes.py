@@ -107,10 +107,12 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     least, members = group.least, members[linking >= group.least]
     place = log.places(members)[log.account[rows]]
     counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
-    exposure = log.exposure[members]
-    whole, lived = Reading(counts, exposure, least, HALF), in_between(log, rows[place >= 0], members)
+    chance = 1 - counts / np.maximum(log.sent[members], 1) * (1 - log.exposure[members])
+    whole = Reading(counts, log.exposure[members], least, HALF).with_chance(chance)
+    lived, again = in_between(log, rows[place >= 0], members)
     if least > 1:
         lived = lived._replace(least=least - 1, among=HALF)  # an end of a life is linking
+    lived = lived.with_chance(chance[again])
     more = group.least if group.whole else 0
     return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 
@@ -149,8 +151,9 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     counts are whole. Accounts of the same count and exposure are alike, and looked at once.
     """
     mean, levels = seen.mean, _levels(seen)
-    (counts, exposure), times = np.unique([seen.counts, seen.exposure], axis=1, return_counts=True)
-    seen = seen._replace(counts=counts, exposure=exposure)
+    each = np.broadcast_arrays(seen.counts, seen.exposure, seen.among)
+    (counts, exposure, among), times = np.unique(each, axis=1, return_counts=True)
+    seen = seen._replace(counts=counts, exposure=exposure, among=among)
     loose = seen.log_likelihood(mean, LOOSE)
     counted = [_counted(seen, levels, tight) for tight in TIGHT] if whole else []
 
@@ -192,7 +195,8 @@ def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Float
     drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1)
     if not seen.least:
         return drawn, 0.0
-    return drawn, np.minimum((1 - at_least(seen.least, seen.among * expected)) @ weights, NEARLY)
+    among = np.reshape(seen.among, (-1, 1))
+    return drawn, np.minimum((1 - at_least(seen.least, among * expected)) @ weights, NEARLY)
 
 
 def _levels(seen: Reading) -> Floats:

@@ -242,8 +242,8 @@ def test_what_fails_or_is_killed_takes_no_other_log_with_it():
 def test_a_method_that_fails_leaves_the_others_of_its_log(monkeypatch: pytest.MonkeyPatch):
     asked = []
 
-    def detected(traffic: pl.DataFrame, folder: Path, ignore: Sequence[str] = ()):
-        asked.append(traffic.columns)
+    def detected(traffic: pl.DataFrame, folder: Path, ignore: Sequence[str], sample: int | None):
+        asked.append((traffic.columns, sample and round(traffic.height / sample)))
         if len(asked) == 1:
             raise RuntimeError("full disk")
         return frames([])
@@ -251,10 +251,10 @@ def test_a_method_that_fails_leaves_the_others_of_its_log(monkeypatch: pytest.Mo
     monkeypatch.setattr("benchmarks.detection.score.detect", detected)
     log = grid("fixed_preamble", "tuning", 1)[0]
     log = replace(log, settings=replace(log.settings, accounts=50))
-    failed, text_only = run_log(log, None, ["hydrascope", TEXT_ONLY])
+    failed, text_only, _ = run_log(log, None, ["hydrascope", TEXT_ONLY, "hydrascope, a third sampled"])
     assert failed["failed"] == "RuntimeError: full disk"
     assert text_only["score"]["n_missed"] == 1
-    assert asked[1] == ["request_id", "timestamp", "account_id", "prompt"]
+    assert asked[1:] == [(["request_id", "timestamp", "account_id", "prompt"], None), (asked[0][0], 3)]
 
 
 def test_the_first_day_is_that_of_the_first_report_that_holds_half_of_those_come_so_far(

@@ -346,6 +346,40 @@ def test_all_that_accounts_sent_is_less_of_a_surprise_where_a_part_of_it_made_th
     assert 0 < every.log_ratio < volumes(log, chosen, law).log_ratio
 
 
+def sampled(events: list[tuple[str, float, int]], share: float):
+    """Return a log of which a share was sampled: the totals of accounts are known all the same."""
+    rows, whole = rows_at(events)
+    kept = np.random.default_rng(7).random(rows.height) < share
+    rows = rows.filter(pl.Series(kept)).with_columns(weight=pl.lit(1 / share))
+    found = rows.group_by("account_id").agg(n_sampled=pl.len())
+    accounts = whole.drop("n_sampled").join(found, on="account_id", how="left")
+    return traffic(rows, accounts.with_columns(pl.col("n_sampled").fill_null(0)).sort("account_id"))
+
+
+def crowd(rng: np.random.Generator, name: str, rates: np.ndarray) -> list[tuple[str, float, int]]:
+    account = np.repeat(np.arange(len(rates)), rng.poisson(rates))
+    return [(f"{name}{i:04}", float(rng.uniform(0, 168)), 0) for i in account]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_sample_makes_volumes_of_people_no_more_even_and_hides_no_queue(mixed):
+    rng = np.random.default_rng(11)
+    people_ = crowd(rng, "p", rng.gamma(0.8, 80, 600))
+    alike, queue = crowd(rng, "a", rng.gamma(2.0, 30, 30)), crowd(rng, "q", np.full(30, 60.0))
+    rest = crowd(rng, "a", rng.gamma(0.8, 40, 30)) + crowd(rng, "q", rng.gamma(0.8, 40, 30)) if mixed else []
+    said = {}
+    for share in (1.0, 1 / 6):
+        log = sampled([*people_, *((*e[:2], 1) for e in alike + queue), *rest], share)
+        law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+        work = np.flatnonzero(log.rows["text"].to_numpy() == 1)
+        for name in "aq":
+            group = group_of(log, numbers(log, name))
+            group = replace(group, rows=np.intersect1d(group.rows, work))
+            said[name, share] = volumes(log, group, law).log_ratio
+    assert said["a", 1 / 6] < (-8 if mixed else -10)
+    assert said["q", 1 / 6] > (5 if mixed else 15)
+
+
 def test_volumes_of_a_single_account_are_not_compared():
     log = traffic(*rows_at([("a", hour, hour) for hour in range(30)]))
     sent = volumes(log, everybody(log), people(log, np.zeros(len(log.account), dtype=np.int64), 0))

@@ -14,7 +14,7 @@ from benchmarks.detection import tables, windows_protocol
 from benchmarks.detection.jobs import apart, share_cores
 from benchmarks.detection.logs import Log, grid, planned, published
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import ABLATED, OURS, TEXT_ONLY, first_seen, run_log, save
+from benchmarks.detection.score import ABLATED, OURS, SAMPLED, TEXT_ONLY, first_seen, run_log, save
 from benchmarks.detection.summary import Record, summary
 from campaigns.simulation.presets import names
 
@@ -73,6 +73,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="*", choices=[OURS, *RIVALS], help="all without; one with --grid")
     parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
     parser.add_argument("--text-only", action="store_true", help="also ourselves without any optional column")
+    parser.add_argument(
+        "--sampled", action="store_true", help="also ourselves on a third and a sixth of each log's requests"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     if call.grid and call.grid not in names(call.split, campaigns=True):
@@ -124,7 +127,8 @@ def windows(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
 def chosen(call: argparse.Namespace) -> list[str]:
     """Return the methods to run."""
     usual = [OURS] if call.grid else [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
-    more = [*([TEXT_ONLY] if call.text_only else []), *(ABLATED if call.ablation else ())]
+    asked = ((call.text_only, [TEXT_ONLY]), (call.sampled, SAMPLED), (call.ablation, ABLATED))
+    more = [method for wanted, methods in asked if wanted for method in methods]
     return [*(call.methods or usual), *more]
 
 

@@ -10,16 +10,18 @@ import polars as pl
 
 
 def detect(
-    traffic: pl.DataFrame, folder: Path, ignore: Sequence[str] = ()
+    traffic: pl.DataFrame, folder: Path, ignore: Sequence[str] = (), sample: int | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write the log, run `hydrascope detect --plain`, and return campaigns and campaign_accounts.
 
-    ignore: signals that are not weighed. A second call in the same folder uses the encoder of the first.
+    ignore: signals that are not weighed; sample: most requests to look at. A second call in the same folder
+    uses the encoder of the first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     traffic.write_parquet(folder / "traffic.parquet")
     call = [sys.executable, "-c", "from flows.cli import main; main()", "detect", "--plain"]
     call += [str(folder / "traffic.parquet"), "--output", str(folder / "out")]
+    call += ["--sample", str(sample)] if sample else []
     if ignore:
         (folder / "settings.json").write_text(json.dumps({"judge": {"ignore": list(ignore)}}))
         call += ["--config", str(folder / "settings.json")]

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 OURS = "hydrascope"
 ABLATED = {f"{OURS} without {signal}": str(signal) for signal in DECIDING}
 TEXT_ONLY = f"{OURS}, text only"  # the columns that every log has: no address, token, model, organisation
+SAMPLED = {f"{OURS}, a third sampled": 3, f"{OURS}, a sixth sampled": 6}
 
 Found = tuple[pl.DataFrame, pl.DataFrame]  # campaigns and campaign_accounts
 
@@ -80,7 +81,8 @@ def _played(log: Log, prompts: Path | None) -> Simulated:
 
 def _ours(made: Simulated, folder: Path, method: str = OURS) -> Found:
     traffic = made.traffic.select(REQUIRED) if method == TEXT_ONLY else made.traffic
-    return detect(traffic, folder, [ABLATED[method]] if method in ABLATED else [])
+    sample = traffic.height // SAMPLED[method] if method in SAMPLED else None
+    return detect(traffic, folder, [ABLATED[method]] if method in ABLATED else [], sample)
 
 
 def account_confidence(
