@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from campaigns.laws import Floats, Ints
+from campaigns.laws import BYSTANDERS, Floats, Ints
 from campaigns.link import LinkSettings, components, link, shared_accounts
 from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
 TELLING = 40  # linking-half rows below which a template by itself proves nothing
+DROWNED = 1 - max(BYSTANDERS)  # of a group: where a template's accounts are fewer, the rest are no bystanders
 OURS, OURS_ROWS = 0.5, 5  # the part of a cluster, and its rows, that make it a group's
 
 
@@ -104,7 +105,7 @@ def _clustered(log: Traffic) -> tuple[list[tuple[str, int]], Ints, Ints]:
 
 
 def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
-    """Return the templates whose accounts are less than half of the group that they were linked into.
+    """Return the templates in whose groups there are more other accounts than the laws allow for.
 
     Links run in chains, through whoever serves many: an operator's own template is looked at by itself too.
     """
@@ -116,7 +117,7 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
         (view, label)
         for group in groups
         for view, label in group.clusters
-        if view == "run" and rows[label] >= TELLING and 2 * accounts[label] < len(group.candidates)
+        if view == "run" and rows[label] >= TELLING and accounts[label] < DROWNED * len(group.candidates)
     ]
 
 

@@ -257,6 +257,21 @@ def test_a_job_that_ran_once_does_not_tell_its_minute():
     assert off_the_clock(log, everybody(log)).status is Status.NOT_TESTED
 
 
+def runs(starts: list[tuple[str, float]], minutes: float):
+    """Return a log of runs of thirty requests in some minutes each, from hours on."""
+    rng = np.random.default_rng(1)
+    events = [(name, start + spent / 60) for name, start in starts for spent in rng.uniform(0, minutes, 30)]
+    return traffic(*rows_at([(name, hour - 5 / 60, i) for i, (name, hour) in enumerate(events)]))
+
+
+def test_a_run_that_an_hour_cuts_in_two_has_not_come_twice_on_time():
+    starts = np.random.default_rng(0).uniform(0, 100, 300)
+    once = runs([(f"a{i:03}", start) for i, start in enumerate(starts)], 4)
+    assert off_the_clock(once, everybody(once)).status is Status.NOT_TESTED
+    hourly = runs([(f"a{i:03}", 5 * run + i / 4 + 0.98) for i in range(30) for run in range(6)], 3)
+    assert off_the_clock(hourly, everybody(hourly)).statistic > 0.99
+
+
 def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():
     log = traffic(*rows_at([(f"a{i % 30}", i % 48, i) for i in range(600)]))
     assert sustained(log, everybody(log)).status is Status.NOT_TESTED

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from campaigns.groups import linked_groups, network_groups, networks
 from campaigns.link import LinkSettings, link, overlaps
@@ -106,11 +107,12 @@ def test_a_log_without_addresses_has_no_networks():
     assert network_groups(log, networks(log, LinkSettings())) == []
 
 
-def test_a_template_that_was_linked_to_a_crowd_is_a_group_by_itself_too():
+@pytest.mark.parametrize("crowd", [41, 5])
+def test_a_template_that_was_linked_to_a_crowd_is_a_group_by_itself_too(crowd):
     rng = np.random.default_rng(5)
     events = [(f"op{i % 7}", 1, 2) for i in range(161)]  # account, run, full
     events += [(f"op{i % 7}", 0, i % 2) for i in range(161)]
-    events += [(f"p{i % 41:02}", 0, rng.integers(0, 2)) for i in range(820)]
+    events += [(f"p{i % crowd:02}", 0, rng.integers(0, 2)) for i in range(820)]
     events += [(f"q{i % 1999:04}", None, None) for i in range(12_000)]
     rows, accounts = rows_at([(account, i % 160, i) for i, (account, _, _) in enumerate(events)])
     labels = {
@@ -120,4 +122,4 @@ def test_a_template_that_was_linked_to_a_crowd_is_a_group_by_itself_too():
     log = traffic(rows.with_columns(**labels), accounts)
     groups = {group.clusters: len(group.candidates) for group in linked_groups(log, LinkSettings())}
     assert groups[(("run", 1),)] == 7
-    assert max(groups.values()) == 48
+    assert max(groups.values()) == 7 + crowd

@@ -4,7 +4,7 @@ import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
 from campaigns.groups import Group
-from campaigns.laws import Floats, Ints
+from campaigns.laws import BYSTANDERS, Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
@@ -25,14 +25,15 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
     rows = group.member_rows(log)
     place = log.places(group.members)[log.account[rows]]
-    _, event, times = np.unique(place * log.n_slots + log.hour[rows], return_inverse=True, return_counts=True)
-    weight = 1 / times[event]
+    minute = log.minute[rows]
+    event = _events(place * (log.n_slots + 1) + log.hour[rows], minute)
+    weight = 1 / np.bincount(event)[event]
     odd = event % 2 == 1
     told = np.bincount(place[~odd], minlength=len(group.members)) > 0
     at = odd & told[place]  # where an account had but one hour, none tells its minute
-    if not at.any():
-        return not_tested(Signal.CLOCK, "no two hours to compare")
-    minute = log.minute[rows]
+    n_told = len(np.unique(place[at]))
+    if n_told <= max(BYSTANDERS) * len(group.members):  # who may all be bystanders
+        return not_tested(Signal.CLOCK, "hardly any account has two hours to compare")
     own = _busiest(place[~odd], minute[~odd], weight[~odd], len(group.members))
     shared = _busiest(np.zeros_like(place[~odd]), minute[~odd], weight[~odd], 1)
     on_time = (_apart(minute[at], own[place[at]]) <= NEAR) | (_apart(minute[at], shared[0]) <= NEAR)
@@ -49,6 +50,20 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         f"{share:.0%} of the activity is at each account's own minute of the hour or at everybody's; where "
         f"all minutes are alike it is {4 * NEAR / 60:.0%}.",
     )
+
+
+def _events(hour: Ints, minute: Floats) -> Ints:
+    """Return (r,) numbers of the hours in which an account sent, one for two that a single run lies in.
+
+    hour (r,): differs from account to account. A run that a new hour cuts would seem to come twice, on time.
+    """
+    found, event = np.unique(hour, return_inverse=True)
+    first, last = np.full(len(found), 60.0), np.zeros(len(found))
+    np.minimum.at(first, event, minute)
+    np.maximum.at(last, event, minute)
+    run_on = (np.diff(found) == 1) & (first[1:] + 60 - last[:-1] <= 2 * NEAR)
+    run_on &= (last[1:] <= 2 * NEAR) | (first[:-1] >= 60 - 2 * NEAR)
+    return np.append(0, np.cumsum(~run_on))[event]
 
 
 def _apart(minute: Floats, other: Floats) -> Floats:
