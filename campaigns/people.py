@@ -38,13 +38,15 @@ class Reading(NamedTuple):
     """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
 
     least: the fewest rows of an account that is looked at, 0 for no such limit; among: the part of its rows
-    in which it has to have so many, one for all or (m,).
+    in which it has to have so many. chance: what part of their mean the variance of counts is at one rate,
+    (m,) or one for all; counts and exposure are in rows of as much, of which the variance is the mean.
     """
 
     counts: Floats
     exposure: Floats
     least: int
-    among: float | Floats = 1.0
+    among: float = 1.0
+    chance: float | Floats = 1.0
 
     @property
     def mean(self) -> float:
@@ -52,23 +54,22 @@ class Reading(NamedTuple):
         return float((self.counts.sum() + 1e-9) / (self.exposure.sum() + 1e-9))
 
     def with_chance(self, chance: Floats) -> "Reading":
-        """Return the same for counts of which the variance is not their mean but a part of it, (m,).
+        """Return the same for counts of which the variance is a part of their mean, (m,).
 
         Where an account's total is known, and how much of it was sampled, sampling adds less chance than to
-        rows at large: of an account all whose rows count, none. So they are measured in rows of as much.
+        rows at large: of an account all whose rows count, none.
         """
-        counts, exposure = self.counts / chance, self.exposure / chance
-        return self._replace(counts=counts, exposure=exposure, among=self.among * chance)
+        return self._replace(counts=self.counts / chance, exposure=self.exposure / chance, chance=chance)
 
     def log_likelihood(self, mean: float | Floats, shape: float | Floats) -> Floats:
         """Return log-probabilities of the counts where rates are Gamma(shape) with the given mean.
 
         mean and shape broadcast against the counts.
         """
-        law = gamma_poisson(self.counts, self.exposure, mean, shape)
+        law = gamma_poisson(self.counts, self.exposure, mean, shape) - np.log(self.chance)
         if not self.least:
             return law
-        exposure, place = np.unique(self.among * self.exposure, return_inverse=True)
+        exposure, place = np.unique(self.among * self.chance * self.exposure, return_inverse=True)
         return law - np.log(at_least(self.least, mean * exposure, shape))[..., place]
 
 
@@ -128,6 +129,15 @@ def in_between(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Reading, Ints]
     return Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1), seen
 
 
+def chance_of_days(n: Floats, known: Floats) -> Floats:
+    """Return what part of their mean the variance of rows between an account's first and last is, (m,).
+
+    n (m,) its rows, three or more; known (m,) 0 where rows are all that is known, 1 where they are few of a
+    known total: then chance is in the days alone, which are Beta(n - 1, 2) of the life.
+    """
+    return 1 - known * (1 - 2 * (n - 2) / ((n - 1) * (n + 2)))
+
+
 def people(log: Traffic, topics: Ints, seed: int) -> People:
     """Fit the laws on accounts drawn at random from the whole log; topics (n,) int64 by row.
 
@@ -147,7 +157,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     )  # accounts without a row are not here
     whole = Reading(totals, np.ones(len(totals)), least=1, among=among)
     lived, seen = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
-    lived = lived.with_chance(log.exposure[seen])
+    lived = lived.with_chance(chance_of_days(lived.counts + 2, 1 - log.exposure[seen]))
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)

@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import People, Reading, at_least, in_between
+from campaigns.people import People, Reading, at_least, chance_of_days, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
@@ -107,12 +107,12 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     least, members = group.least, members[linking >= group.least]
     place = log.places(members)[log.account[rows]]
     counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
-    chance = 1 - counts / np.maximum(log.sent[members], 1) * (1 - log.exposure[members])
-    whole = Reading(counts, log.exposure[members], least, HALF).with_chance(chance)
+    known = counts / np.maximum(log.sent[members], 1) * (1 - log.exposure[members])
+    whole = Reading(counts, log.exposure[members], least, HALF).with_chance(1 - known)
     lived, again = in_between(log, rows[place >= 0], members)
     if least > 1:
         lived = lived._replace(least=least - 1, among=HALF)  # an end of a life is linking
-    lived = lived.with_chance(chance[again])
+    lived = lived.with_chance(chance_of_days(lived.counts + 2, known[again]))
     more = group.least if group.whole else 0
     return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 
@@ -151,9 +151,9 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     counts are whole. Accounts of the same count and exposure are alike, and looked at once.
     """
     mean, levels = seen.mean, _levels(seen)
-    each = np.broadcast_arrays(seen.counts, seen.exposure, seen.among)
-    (counts, exposure, among), times = np.unique(each, axis=1, return_counts=True)
-    seen = seen._replace(counts=counts, exposure=exposure, among=among)
+    each = np.broadcast_arrays(seen.counts, seen.exposure, seen.chance)
+    (counts, exposure, chance), times = np.unique(each, axis=1, return_counts=True)
+    seen = seen._replace(counts=counts, exposure=exposure, chance=chance)
     loose = seen.log_likelihood(mean, LOOSE)
     counted = [_counted(seen, levels, tight) for tight in TIGHT] if whole else []
 
@@ -192,10 +192,10 @@ def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Float
     each = seen.counts[:, None] * (np.log(rates)[:, None, :] + np.log(exposure)) - expected
     top = each.max(axis=-1)
     each -= top[..., None]
-    drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1)
+    drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1) - np.log(seen.chance)
     if not seen.least:
         return drawn, 0.0
-    among = np.reshape(seen.among, (-1, 1))
+    among = np.reshape(seen.among * seen.chance, (-1, 1))
     return drawn, np.minimum((1 - at_least(seen.least, among * expected)) @ weights, NEARLY)
 
 
@@ -213,10 +213,10 @@ def _counted(seen: Reading, levels: Floats, tight: float) -> Floats:
     mean = levels[:, None] * seen.exposure
     spread = np.sqrt(mean * (tight * seen.exposure + 1 - seen.exposure))
     upper, lower = (ndtr((seen.counts + edge - mean) / spread) for edge in (0.5, -0.5))
-    return np.log(np.maximum(upper - lower, 1e-300))
+    return np.log(np.maximum(upper - lower, 1e-300)) - np.log(seen.chance)
 
 
 def _counted_seen(seen: Reading, levels: Floats) -> Floats:
     """Return (l, m) the probability that who sends a level (l,) has rows enough to be looked at: binomial."""
     spare = np.maximum(levels[:, None] * seen.exposure - seen.least + 1, 0.5)
-    return np.maximum(betainc(seen.least, spare, seen.among), 1e-12)
+    return np.maximum(betainc(seen.least, spare, seen.among * seen.chance), 1e-12)

@@ -6,7 +6,7 @@ from scipy.stats import dirichlet_multinomial as scipy_law
 from campaigns.aspects import Aspect, log_ratio
 from campaigns.discovery import e_bh_q_values
 from campaigns.laws import cells, dirichlet_multinomial
-from campaigns.people import Reading, gamma_poisson, in_between, volume_shape
+from campaigns.people import Reading, chance_of_days, gamma_poisson, in_between, volume_shape
 from campaigns.traffic import traffic
 from tests.traffic_planted import rows_at
 
@@ -76,6 +76,15 @@ def test_rates_are_told_whenever_accounts_come_and_go(shape, low, high):
     assert len(seen) == len(reading.counts)
     assert (reading.exposure[reading.counts > 0] > 0).all()
     assert low < volume_shape(reading) < high
+
+
+@pytest.mark.parametrize("n", [3, 6, 25])
+def test_days_between_the_ends_of_a_sample_vary_as_they_do_in_one(n):
+    times = np.random.default_rng(4).uniform(0, 1, (200_000, n))
+    days = np.ptp(times, axis=1)
+    chance = chance_of_days(np.array([float(n)]), np.ones(1))
+    assert (n - 2) * days.var() / days.mean() ** 2 == pytest.approx(chance[0], rel=0.02)
+    assert chance_of_days(np.array([float(n)]), np.zeros(1)) == 1
 
 
 def test_the_fitted_shape_is_the_planted_one():
