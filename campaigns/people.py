@@ -152,9 +152,8 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     model = log.codes("model") if log.has("model") else NO_ROWS
     models = _shares(model[model >= 0])
     totals = log.accounts["n_total"].to_numpy().astype(float)
-    among = 1 / float(
-        log.rows["weight"].to_numpy().min(initial=np.inf)
-    )  # accounts without a row are not here
+    weight = log.rows["weight"].to_numpy()
+    among = 1 / float(weight.min(initial=np.inf))  # accounts of which no row was sampled are not in the log
     whole = Reading(totals, np.ones(len(totals)), least=1, among=among)
     lived, seen = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
     lived = lived.with_chance(chance_of_days(lived.counts + 2, 1 - log.exposure[seen]))

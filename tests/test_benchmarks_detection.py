@@ -260,7 +260,7 @@ def test_a_method_that_fails_leaves_the_others_of_its_log(monkeypatch: pytest.Mo
 def test_the_first_day_is_that_of_the_first_report_that_holds_half_of_those_come_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def detected(traffic: pl.DataFrame, folder: Path, ignore: Sequence[str] = ()):
+    def detected(traffic: pl.DataFrame, folder: Path, ignore: Sequence[str], sample: int | None):
         time = traffic["timestamp"]
         crew = truth.filter(pl.col("kind").str.starts_with("campaign:"))["account_id"]
         seen = traffic.filter(pl.col("account_id").is_in(crew.implode()))["account_id"].unique()
