@@ -189,7 +189,7 @@ def orchestrator(plain: bool) -> Iterator[Callable[["Run"], Path]]:
         return
     from flows.server import orchestrated
 
-    with orchestrated(err), stop_holds() as check:
+    with stop_holds() as check, orchestrated(err):
         from flows.detect import detect_run
 
         def still_told(stage: str, part: str, counts: "Counts") -> None:

@@ -222,7 +222,6 @@ def withdraw(run: Run) -> None:
     discard(run.folder)
     with suppress(OSError):
         _lock(run).unlink()  # who waits for it sees that it is gone, and makes its own
-        (run.output / STAGING).rmdir()  # unless others are at work there
 
 
 def discard(folder: Path) -> None:

@@ -52,10 +52,12 @@ def stop_holds() -> Iterator[Callable[[], None]]:
     asked, unwound = threading.Event(), threading.Event()
 
     def end() -> None:
-        if not unwound.is_set():
-            sys.stderr.write(f"\nhydrascope: {STOPPED}\n")
-            sys.stderr.flush()
-        os._exit(130)
+        try:
+            if not unwound.is_set():
+                sys.stderr.write(f"\nhydrascope: {STOPPED}\n")
+                sys.stderr.flush()
+        finally:
+            os._exit(130)  # whoever reads what we say may be gone
 
     def heard(number: int, frame: FrameType | None) -> None:
         if asked.is_set():

@@ -192,7 +192,7 @@ def test_a_file_that_breaks_off_is_found_while_reading_and_nothing_is_left(tmp_p
     assert code == 2
     assert "cannot read" in err
     assert not list((tmp_path / "out").glob("date=*"))
-    assert not (tmp_path / "out" / ".staging").exists()
+    assert list((tmp_path / "out" / ".staging").glob("*")) == []
 
 
 ODD: dict[str, Any] = {
