@@ -53,6 +53,11 @@ class Reading(NamedTuple):
         """Rows over what they are measured by; 1 where nothing was seen."""
         return float((self.counts.sum() + 1e-9) / (self.exposure.sum() + 1e-9))
 
+    @property
+    def rows(self) -> Floats:
+        """The rows themselves, (m,)."""
+        return self.counts * self.chance
+
     def with_chance(self, chance: Floats) -> "Reading":
         """Return the same for counts of which the variance is a part of their mean, (m,).
 
@@ -111,13 +116,12 @@ def at_least(least: int, expected: Floats, shape: float | Floats = np.inf) -> Fl
     return np.maximum(betainc(least, shape, expected / (expected + shape)), 1e-300)
 
 
-def in_between(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Reading, Ints]:
+def in_between(log: Traffic, rows: Ints, accounts: Ints, known: Floats) -> Reading:
     """Count accounts' rows between the first and last of these that they sent, by the days between those two.
 
-    Days count by the share of the account's rows that was sampled.
+    Days count by the share of the account's rows that was sampled. known (m,): as for `chance_of_days`.
     At one rate they are Poisson whenever an account came and went: an account's life is not known, only its
-    first and last row. Accounts with fewer than three rows are left out, and the laws cut off there; returned
-    as well is (k,) which of the accounts are in.
+    first and last row. Accounts with fewer than three rows are left out, and the laws cut off there.
     """
     days, place = (log.hour[rows] + log.minute[rows] / 60) / 24, log.places(accounts)[log.account[rows]]
     first, last = np.full(len(accounts), np.inf), np.zeros(len(accounts))
@@ -125,8 +129,9 @@ def in_between(log: Traffic, rows: Ints, accounts: Ints) -> tuple[Reading, Ints]
     np.maximum.at(last, place, days)
     counts = np.bincount(place, minlength=len(accounts)).astype(float) - 2
     alive = np.maximum(last - np.minimum(first, last), SHORTEST)
-    seen = np.flatnonzero(counts > 0)
-    return Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1), seen
+    seen = counts > 0
+    reading = Reading(counts[seen], (alive * log.exposure[accounts])[seen], least=1)
+    return reading.with_chance(chance_of_days(reading.counts + 2, known[seen]))
 
 
 def chance_of_days(n: Floats, known: Floats) -> Floats:
@@ -155,8 +160,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     weight = log.rows["weight"].to_numpy()
     among = 1 / float(weight.min(initial=np.inf))  # accounts of which no row was sampled are not in the log
     whole = Reading(totals, np.ones(len(totals)), least=1, among=among)
-    lived, seen = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts))
-    lived = lived.with_chance(chance_of_days(lived.counts + 2, 1 - log.exposure[seen]))
+    lived = in_between(log, np.arange(len(log.account)), np.arange(log.n_accounts), 1 - log.exposure)
 
     def bound(bins: Ints, of: Floats) -> float:
         view: Aspect = aspect(log, rows, chosen, bins, of)

@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import People, Reading, at_least, chance_of_days, in_between
+from campaigns.people import People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
@@ -109,10 +109,9 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     counts = np.bincount(place[place >= 0], minlength=len(members)).astype(float)
     known = counts / np.maximum(log.sent[members], 1) * (1 - log.exposure[members])
     whole = Reading(counts, log.exposure[members], least, HALF).with_chance(1 - known)
-    lived, seen = in_between(log, rows[place >= 0], members)
+    lived = in_between(log, rows[place >= 0], members, known)
     if least > 1:
         lived = lived._replace(least=least - 1, among=HALF)  # an end of a life is linking
-    lived = lived.with_chance(chance_of_days(lived.counts + 2, known[seen]))
     more = group.least if group.whole else 0
     return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 

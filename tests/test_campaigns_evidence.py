@@ -390,7 +390,11 @@ def test_a_sample_makes_volumes_of_people_no_more_even_and_hides_no_queue(mixed)
         for name in "aq":
             group = group_of(log, numbers(log, name))
             group = replace(group, rows=np.intersect1d(group.rows, work))
-            said[name, share] = volumes(log, group, law).log_ratio
+            seen = volumes(log, group, law)
+            said[name, share] = seen.log_ratio
+            linking = group.rows[~log.held_out[group.rows]]
+            rows = np.bincount(log.account[group.rows])[np.unique(log.account[linking])]
+            assert f" {rows.mean():.1f} sampled rows each" in evenness(seen).sentence
     assert said["a", 1 / 6] < (-8 if mixed else -10)
     assert said["q", 1 / 6] > (5 if mixed else 15)
 

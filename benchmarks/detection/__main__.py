@@ -127,9 +127,8 @@ def windows(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
 def chosen(call: argparse.Namespace) -> list[str]:
     """Return the methods to run."""
     usual = [OURS] if call.grid else [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
-    asked = ((call.text_only, [TEXT_ONLY]), (call.sampled, SAMPLED), (call.ablation, ABLATED))
-    more = [method for wanted, methods in asked if wanted for method in methods]
-    return [*(call.methods or usual), *more]
+    more = [*([TEXT_ONLY] if call.text_only else []), *(SAMPLED if call.sampled else ())]
+    return [*(call.methods or usual), *more, *(ABLATED if call.ablation else ())]
 
 
 def gathered(

@@ -18,7 +18,7 @@ def evenness(seen: Volumes) -> Finding:
     crowd in a thousand may be under a quota that counts to a number, which makes volumes even as well: what
     that explains is no evidence.
     """
-    counts = seen.readings[0].counts
+    counts = seen.readings[0].rows
     if len(counts) < 2:
         return not_tested(Signal.EVENNESS, "fewer than two accounts with rows enough to compare")
     ratio = seen.log_ratio
