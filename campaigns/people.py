@@ -11,6 +11,7 @@ from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 
 SAMPLE = 2_000  # accounts that the laws are fitted on
+MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 SHORTEST = 1 / 24  # days: a life that is shorter is a session
 NO_ROWS = np.empty(0, dtype=np.int64)
 MARGIN = 4.0  # how much tighter than the whole log an ordinary interest group may be
@@ -54,6 +55,11 @@ class Reading(NamedTuple):
         return float((self.counts.sum() + 1e-9) / (self.exposure.sum() + 1e-9))
 
     @property
+    def means(self) -> Floats:
+        """A few means to choose from, (means, 1): truncation biases the plain average."""
+        return (self.mean * MEANS)[:, None]
+
+    @property
     def rows(self) -> Floats:
         """The rows themselves, (m,)."""
         return self.counts * self.chance
@@ -79,11 +85,11 @@ class Reading(NamedTuple):
 
 
 def volume_shape(seen: Reading) -> float:
-    """Return the gamma shape of an account's rate by maximum likelihood, between 0.1 and 100."""
-    mean = seen.mean
+    """Return the gamma shape of an account's rate at the likeliest of a few means, between 0.1 and 100."""
+    means = seen.means
 
     def loss(log_shape: float) -> float:
-        return -float(seen.log_likelihood(mean, np.exp(log_shape)).sum())
+        return -float(seen.log_likelihood(means, np.exp(log_shape)).sum(axis=-1).max())
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.1), np.log(100)), method="bounded").x))
 

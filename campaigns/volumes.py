@@ -11,12 +11,11 @@ from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import People, Reading, at_least, in_between
+from campaigns.people import MEANS, People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
 PEOPLE_SHAPES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.5, 10.0)
-MEANS = np.array([0.5, 0.7, 0.85, 1.0, 1.2])  # times the plain average
 LOOSE = 1.0  # shape of the rates of bystanders
 AT_CAP = (0.05, 0.2, 0.4, 0.6)  # share of a tool's users who reach their quota
 BY_DAYS = 16.0  # shape of volumes under a quota a day: as many as the days, some five of a week
@@ -38,7 +37,7 @@ class Volumes:
     @cached_property
     def loose(self) -> list[Floats]:
         """What bystanders do in each reading, (means, m) log-likelihoods: they are as loose as can be."""
-        return [reading.log_likelihood(_means(reading), LOOSE) for reading in self.readings]
+        return [reading.log_likelihood(reading.means, LOOSE) for reading in self.readings]
 
     @cached_property
     def one_rate(self) -> float:
@@ -121,14 +120,9 @@ def _people_shapes(bound: float) -> list[float]:
     return [shape for shape in PEOPLE_SHAPES if shape <= bound]
 
 
-def _means(seen: Reading) -> Floats:
-    """Return a few means to choose from, (means, 1): truncation biases the plain average."""
-    return (seen.mean * MEANS)[:, None]
-
-
 def _by_shape(seen: Reading, shapes: Sequence[float]) -> Floats:
     """Return (s, means, m) log-likelihoods; the shapes (s,) are all finite or all infinite."""
-    each = seen.log_likelihood(_means(seen), np.array(shapes)[:, None, None])
+    each = seen.log_likelihood(seen.means, np.array(shapes)[:, None, None])
     return each.reshape(len(shapes), len(MEANS), -1)
 
 
@@ -150,7 +144,7 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     counts are whole. Accounts of the same count and exposure are alike, and looked at once.
     """
     mean, levels = seen.mean, _levels(seen)
-    each = np.broadcast_arrays(seen.counts, seen.exposure, seen.chance)
+    each = np.round(np.broadcast_arrays(seen.counts, seen.exposure, seen.chance), 9)
     (counts, exposure, chance), times = np.unique(each, axis=1, return_counts=True)
     seen = seen._replace(counts=counts, exposure=exposure, chance=chance)
     loose = seen.log_likelihood(mean, LOOSE)
@@ -159,7 +153,7 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     def fit(law: Floats) -> float:
         return max(float((each @ times).max()) for each in perhaps_with_bystanders(law, loose))
 
-    a_day = seen.log_likelihood(_means(seen), BY_DAYS)
+    a_day = seen.log_likelihood(seen.means, BY_DAYS)
     some, every = [fit(a_day)], [-np.inf]
     for shape, share in product(shapes, AT_CAP):
         rates, weights = _capped(shape, share)

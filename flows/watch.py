@@ -47,7 +47,8 @@ def stop_holds() -> Iterator[Callable[[], None]]:
     """Have Ctrl-C end this process, and yield what raises KeyboardInterrupt where one has been lost.
 
     An orchestrator may lose one, or wait for ever after it. Then, or at the second Ctrl-C, the process is
-    ended: exit code 130, one line on standard error. For the main thread.
+    ended: exit code 130, one line on standard error; also where it has become busy with something else. For
+    the main thread; where Ctrl-C is ignored, as a shell script's background jobs do, it stays so.
     """
     asked, unwound = threading.Event(), threading.Event()
 
@@ -72,9 +73,15 @@ def stop_holds() -> Iterator[Callable[[], None]]:
         if asked.is_set():
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, heard)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, heard)
     try:
         yield check
+    except Exception:
+        check()  # a stage that failed because it was to stop
+        raise
+    else:
         check()
     finally:
         unwound.set()

@@ -382,7 +382,7 @@ def test_a_sample_makes_volumes_of_people_no_more_even_and_hides_no_queue(mixed)
     people_ = crowd(rng, "p", rng.gamma(0.8, 80, 600))
     alike, queue = crowd(rng, "a", rng.gamma(2.0, 30, 30)), crowd(rng, "q", np.full(30, 60.0))
     rest = crowd(rng, "a", rng.gamma(0.8, 40, 30)) + crowd(rng, "q", rng.gamma(0.8, 40, 30)) if mixed else []
-    said = {}
+    said, spread = {}, {}
     for share in (1.0, 1 / 6):
         log = sampled([*people_, *((*e[:2], 1) for e in alike + queue), *rest], share)
         law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
@@ -394,9 +394,14 @@ def test_a_sample_makes_volumes_of_people_no_more_even_and_hides_no_queue(mixed)
             said[name, share] = seen.log_ratio
             linking = group.rows[~log.held_out[group.rows]]
             rows = np.bincount(log.account[group.rows])[np.unique(log.account[linking])]
-            assert f" {rows.mean():.1f} sampled rows each" in evenness(seen).sentence
+            shown = evenness(seen)
+            assert f" {rows.mean():.1f} sampled rows each" in shown.sentence
+            spread[name, share] = shown.statistic
     assert said["a", 1 / 6] < (-8 if mixed else -10)
     assert said["q", 1 / 6] > (5 if mixed else 15)
+    if not mixed:  # all their rows count: a sample shows the spread that the whole log has
+        assert 8 < spread["a", 1 / 6] == pytest.approx(spread["a", 1.0], rel=0.35)
+        assert spread["q", 1 / 6] == pytest.approx(spread["q", 1.0], rel=0.35)
 
 
 def test_volumes_of_a_single_account_are_not_compared():

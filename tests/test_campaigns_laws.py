@@ -86,11 +86,13 @@ def test_days_between_the_ends_of_a_sample_vary_as_they_do_in_one(n):
     assert chance_of_days(np.array([float(n)]), np.zeros(1)) == 1
 
 
-def test_the_fitted_shape_is_the_planted_one():
+@pytest.mark.parametrize("sampled", [1.0, 0.05])
+def test_the_fitted_shape_is_the_planted_one(sampled):
     rng = np.random.default_rng(1)
-    counts = rng.poisson(rng.gamma(1.5, 20 / 1.5, 20_000)).astype(float)
-    counts = counts[counts > 0]
-    assert volume_shape(Reading(counts, np.ones(len(counts)), least=1)) == pytest.approx(1.5, rel=0.15)
+    counts = rng.poisson(rng.gamma(1.5, 20 / 1.5, 20_000))
+    counts = counts[rng.binomial(counts, sampled) > 0].astype(float)
+    seen = Reading(counts, np.ones(len(counts)), least=1, among=sampled)
+    assert volume_shape(seen) == pytest.approx(1.5, rel=0.15)
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.2])

@@ -152,6 +152,8 @@ def lose(how: str) -> None:
             print("lost", flush=True)
         if how == "and-hang":
             threading.Event().wait()
+        if how == "and-fail":
+            raise RuntimeError
         check()
 
 main()
@@ -159,7 +161,8 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("how", "patience", "signals"), [("and-go-on", 60, 1), ("and-hang", 1, 1), ("and-hang", 60, 2)]
+    ("how", "patience", "signals"),
+    [("and-go-on", 60, 1), ("and-fail", 60, 1), ("and-hang", 1, 1), ("and-hang", 60, 2)],
 )
 def test_a_stop_that_was_lost_holds(how: str, patience: int, signals: int) -> None:
     began = time.monotonic()
@@ -174,6 +177,19 @@ def test_a_stop_that_was_lost_holds(how: str, patience: int, signals: int) -> No
     _, err = process.communicate(timeout=50)
     assert (process.returncode, err.split("\n")[-2:]) == (130, [f"hydrascope: {STOPPED}", ""])
     assert time.monotonic() - began < 50
+
+
+def test_a_command_that_was_begun_with_ctrl_c_ignored_ignores_it() -> None:
+    brief = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + LOSES.replace("(60)", "(2)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", brief, "lose", "and-go-on", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=50) == ("", "")
+    assert process.returncode == 0
 
 
 @pytest.fixture

@@ -82,7 +82,8 @@ def _played(log: Log, prompts: Path | None) -> Simulated:
 def _ours(made: Simulated, folder: Path, method: str = OURS) -> Found:
     traffic = made.traffic.select(REQUIRED) if method == TEXT_ONLY else made.traffic
     sample = traffic.height // SAMPLED[method] if method in SAMPLED else None
-    return detect(traffic, folder, [ABLATED[method]] if method in ABLATED else [], sample)
+    place = folder / method if sample else folder  # samples fit encoders of their own
+    return detect(traffic, place, [ABLATED[method]] if method in ABLATED else [], sample)
 
 
 def account_confidence(

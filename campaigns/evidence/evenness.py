@@ -10,7 +10,8 @@ def evenness(seen: Volumes) -> Finding:
 
     Statistic: variance over mean of the counts, 1 for one rate. Null: negative binomial with a shape up to
     the log's own bound, the best one taken. Members were not chosen by volume. Sampling is allowed for: a
-    count is of sampled rows, its exposure the sampled share of the account, whose total is known. Accounts
+    count is of sampled rows, its exposure the sampled share of the account, whose total is known, and the
+    spread that is shown is Pearson's, around what that share lets expect. Accounts
     that come and go are compared by rows a day between their first and last as well: an operator's may be
     even in either, half the weight each, and so may people's, of which the better is taken. People who send
     more are seen for longer, so by the day they are more alike, and their law is fitted for that too. A group
@@ -18,22 +19,24 @@ def evenness(seen: Volumes) -> Finding:
     crowd in a thousand may be under a quota that counts to a number, which makes volumes even as well: what
     that explains is no evidence.
     """
-    counts = seen.readings[0].rows
-    if len(counts) < 2:
+    whole = seen.readings[0]
+    if len(whole.counts) < 2:
         return not_tested(Signal.EVENNESS, "fewer than two accounts with rows enough to compare")
     ratio = seen.log_ratio
     said = min(ratio, RARE + seen.over_count)
-    dispersion = float(counts.var(ddof=1) / counts.mean())
+    expected, rates = whole.mean * whole.exposure, whole.counts / whole.exposure
+    dispersion = float(((whole.counts - expected) ** 2 / expected).sum() / (len(expected) - 1))
     return Finding(
         Signal.EVENNESS,
         Status.TESTED,
         None,
         dispersion,
-        float(counts.std(ddof=1) / counts.mean()),
+        float(rates.std(ddof=1) / rates.mean()),
         f"people's volumes: negative binomial, shape at most {seen.bounds[0]:.1f}",
         log_e_value(said),
-        len(counts),
-        f"{len(counts):,} accounts sent {counts.mean():.1f} sampled rows each on average, with a variance "
-        f"of {dispersion:.1f} times the mean; accounts of one rate give 1, ordinary users many times that.",
+        len(rates),
+        f"{len(rates):,} accounts sent {whole.rows.mean():.1f} sampled rows each on average, with a variance "
+        f"of {dispersion:.1f} times the mean, sampling undone; accounts of one rate give 1, ordinary users "
+        "many times that.",
         ratio,
     )
