@@ -53,6 +53,7 @@ def crews(
     labels: dict[str, Ints],
     *,
     linking: bool = False,
+    least: float = OTHER_OPERATOR,
 ) -> list[Group]:
     """Return the crews that a campaign is of, largest first: itself where it is of one.
 
@@ -62,7 +63,8 @@ def crews(
     a few things of many, crews of one rate show by their models, and are told apart by what they ask. Where
     the campaign has a mark, accounts are put together by their commonest label of it: who works with one
     template is of one crew at any rate. labels as for `grown`; linking: rates and models are read in the
-    linking half alone.
+    linking half alone; least: the log-likelihood ratio to two operators below which kinds of accounts are
+    two crews.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < 2 * KINDS:
@@ -72,7 +74,7 @@ def crews(
     rows, label = (work[found[mark][work]], labels[mark]) if mark else (work, topics)
     shares = _shares(log, members, rows, label)
     kind = _commonest(shares) if mark else _kinds(shares)
-    apart = _by_rate(log, people, members, kind, linking=linking)
+    apart = _by_rate(log, people, members, kind, linking=linking, least=least)
     if not mark and len(people.models) > 1:
         sent = _sent(log, members, linking=linking)
         apart = [crew for part in apart for crew in _by_models(log, part, sent, work, topics)]
@@ -80,7 +82,9 @@ def crews(
     return sorted(crew, key=lambda part: -len(part.members))
 
 
-def _by_rate(log: Traffic, people: People, accounts: Ints, kind: Ints, *, linking: bool) -> list[Ints]:
+def _by_rate(
+    log: Traffic, people: People, accounts: Ints, kind: Ints, *, linking: bool, least: float
+) -> list[Ints]:
     """Return the crews that some accounts (m,) are of, put together by kinds (m,) of what they ask."""
 
     @cache
@@ -90,7 +94,7 @@ def _by_rate(log: Traffic, people: People, accounts: Ints, kind: Ints, *, linkin
     def ratio(one: Kinds, other: Kinds) -> float:
         return _ratio(fit(one | other), fit(one), fit(other))
 
-    return _joined(accounts, kind, ratio)
+    return _joined(accounts, kind, ratio, least)
 
 
 def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Ints) -> list[Ints]:
@@ -121,15 +125,15 @@ def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Int
         n = right.sum()  # the guesses are one parameter, worth half a log (Schwarz 1978)
         return float(np.log(n) / 2 - n * mutual_info_score(None, None, contingency=right))
 
-    return _joined(accounts, kind, ratio)
+    return _joined(accounts, kind, ratio, PLAINLY)
 
 
-def _joined(accounts: Ints, kind: Ints, ratio: Callable[[Kinds, Kinds], float]) -> list[Ints]:
-    """Join kinds (m,) of accounts (m,), the most alike first, until any two plainly are of two operators."""
+def _joined(accounts: Ints, kind: Ints, ratio: Callable[[Kinds, Kinds], float], least: float) -> list[Ints]:
+    """Join kinds (m,) of accounts (m,), the most alike first, until the ratio of any two is below `least`."""
     apart = [frozenset({int(i)}) for i in np.unique(kind)]
     while len(apart) > 1:
         best = max(combinations(apart, 2), key=lambda pair: ratio(*pair))
-        if ratio(*best) < PLAINLY:
+        if ratio(*best) < least:
             break
         apart = [kinds for kinds in apart if kinds not in best] + [best[0] | best[1]]
     return [accounts[np.isin(kind, list(kinds))] for kinds in apart]

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from campaigns.laws import BYSTANDERS, Floats, Ints
 from campaigns.link import LinkSettings, components, link, shared_accounts
-from campaigns.profiles import MIN_ROWS, REGULAR
+from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import Traffic
 
 ROUNDS = 4
@@ -133,15 +133,11 @@ def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
 
 
 def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list[Group]:
-    """Return the groups of accounts whose query profiles agree, all and the regular ones of each.
-
-    Who sends a few requests in all agrees with many. profiles (m,) int64 labels, -1 for none.
-    """
+    """Return the groups of accounts whose query profiles agree; profiles (m,) int64 labels, -1 for none."""
     sizes = np.bincount(profiles[profiles >= 0], minlength=1)
     return [
-        _group(log, (), np.flatnonzero((profiles == label)[log.account]), least)
+        _group(log, (), np.flatnonzero((profiles == label)[log.account]), MIN_ROWS)
         for label in np.flatnonzero(sizes >= settings.min_accounts)
-        for least in (MIN_ROWS, REGULAR)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from campaigns.crews import ALIKE, crews, one_or_two
+from campaigns.crews import ALIKE, PLAINLY, crews, one_or_two
 from campaigns.groups import Group, accounts_in, membership
 from campaigns.laws import Floats, Ints
 from campaigns.marks import NETWORK, OURS, TOPICS, found_in, mark_of
@@ -185,7 +185,7 @@ def _crew(log: Traffic, group: Group, larger: Group, people: People, labels: dic
     """Return what a campaign has become without those who plainly are of another crew than most of it."""
     if len(larger.members) == len(group.members):
         return larger
-    parts = crews(log, larger, people, labels)
+    parts = crews(log, larger, people, labels, least=PLAINLY)
     return max(parts, key=lambda part: np.isin(part.members, group.members).sum())
 
 

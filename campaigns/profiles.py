@@ -9,7 +9,6 @@ from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 
 MIN_ROWS = 4  # an account with fewer rows in the linking half has no profile to speak of
-REGULAR = 3 * MIN_ROWS  # who asks less often agrees with many by chance
 DIMENSIONS = 128
 
 

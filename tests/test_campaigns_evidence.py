@@ -332,20 +332,6 @@ def test_accounts_of_a_query_profile_are_no_more_even_for_having_rows_enough_for
     assert quota(volumes(log, group, law)).direction is not Direction.FOR
 
 
-def test_who_asks_a_little_of_what_a_harvest_asks_does_not_hide_it():
-    rng = np.random.default_rng(5)
-    sent = np.concatenate([np.full(21, 56), np.full(6, 14), rng.pareto(1.0, 600) + 4]).astype(int)
-    events = [(f"a{i:03}", float(rng.uniform(0, 168)), 0) for i in np.repeat(np.arange(627), sent)]
-    log = traffic(*rows_at(events))
-    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
-    profiles = np.where((np.arange(627) < 27) & (log.linking >= MIN_ROWS), 0, -1)
-    everyone, regular = profile_groups(log, profiles, LinkSettings())
-    assert everyone.members.tolist() == list(range(27))
-    assert regular.members.tolist() == list(range(21))
-    said = [evenness(volumes(log, group, law)).log_e for group in (everyone, regular)]
-    assert said[0] + 3 < said[1]
-
-
 def test_prompts_of_many_small_topics_are_no_list_for_coming_about_as_often_by_chance():
     rng = np.random.default_rng(0)
     prompt = np.repeat(np.arange(900), rng.geometric(1 / 1.3, 900))  # two or three a topic

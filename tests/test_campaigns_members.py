@@ -12,7 +12,7 @@ from campaigns.members import alike, grown, parts, widened
 from campaigns.merge import fold, settled
 from campaigns.people import people
 from campaigns.traffic import Traffic, traffic
-from tests.traffic_planted import accounts_of, group_of, numbers, plant, rows_at
+from tests.traffic_planted import accounts_of, group_of, numbers, plant
 
 ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
@@ -127,22 +127,6 @@ def test_crews_that_send_at_different_rates_are_two_whatever_both_ask(volumes, s
     assert sorted(np.concatenate([crew.members for crew in found])) == both.members.tolist()
     halves = [group_of(log, numbers(log, name)) for name in ("hydra", "other")]
     assert len(fold(log, halves, law, topics)[0]) == len(sizes)
-
-
-def test_one_operators_accounts_are_one_crew_in_however_many_ways_they_could_be_two():
-    crews_found = []
-    for seed in range(16):
-        rng = np.random.default_rng(seed)
-        sent = rng.poisson(np.append(rng.gamma(40.0, 56 / 40, 30), rng.pareto(1.0, 200) + 4))
-        account = np.repeat(np.arange(230), sent)  # each of the operator's asks about a tenth of all
-        topic = np.where(account < 30, 10 * (account % 6), 100) + rng.integers(0, 10, len(account))
-        names = [f"hydra{i:02}" if i < 30 else f"person{i}" for i in account]
-        when = rng.uniform(0, 168, len(account)).tolist()
-        log = traffic(*rows_at(list(zip(names, when, topic.tolist(), strict=True))))
-        topics = log.rows["text"].to_numpy().astype(np.int64)
-        crew = group_of(log, numbers(log, "hydra"))
-        crews_found.append(len(crews(log, crew, people(log, topics, 0), {"topics": topics})))
-    assert crews_found == [1] * 16
 
 
 def asking(log: Traffic, model: np.ndarray) -> Traffic:
