@@ -66,6 +66,8 @@ def test_the_readme_explains_every_column_and_every_closed_word():
     assert not (columns | {str(word) for word in words}) - said
 
 
-def test_every_file_that_the_readme_links_to_is_there():
-    links = re.findall(r"\]\(([^)#\s]+)\)", README)
-    assert all((ROOT / link).exists() for link in links if not link.startswith("http"))
+def test_every_file_that_the_documents_link_to_is_there():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)#\s]+)\)", document.read_text("utf-8"))
+        assert links
+        assert all((document.parent / link).exists() for link in links if not link.startswith("http"))
