@@ -145,8 +145,8 @@ watch.PATIENCE = float(sys.argv.pop())
 @app.command
 def lose(how: str) -> None:
     with watch.stop_holds() as check:
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("lost", flush=True)
