@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import MEANS, People, Reading, at_least, in_between
+from campaigns.people import People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
@@ -122,8 +122,9 @@ def _people_shapes(bound: float) -> list[float]:
 
 def _by_shape(seen: Reading, shapes: Sequence[float]) -> Floats:
     """Return (s, means, m) log-likelihoods; the shapes (s,) are all finite or all infinite."""
-    each = seen.log_likelihood(seen.means, np.array(shapes)[:, None, None])
-    return each.reshape(len(shapes), len(MEANS), -1)
+    means = seen.means
+    each = seen.log_likelihood(means, np.array(shapes)[:, None, None])
+    return each.reshape(len(shapes), len(means), -1)
 
 
 def _mean(each: list[Floats]) -> float:

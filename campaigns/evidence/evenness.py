@@ -11,13 +11,13 @@ def evenness(seen: Volumes) -> Finding:
     Statistic: variance over mean of the counts, 1 for one rate. Null: negative binomial with a shape up to
     the log's own bound, the best one taken. Members were not chosen by volume. Sampling is allowed for: a
     count is of sampled rows, its exposure the sampled share of the account, whose total is known, and the
-    spread that is shown is Pearson's, around what that share lets expect. Accounts
-    that come and go are compared by rows a day between their first and last as well: an operator's may be
-    even in either, half the weight each, and so may people's, of which the better is taken. People who send
-    more are seen for longer, so by the day they are more alike, and their law is fitted for that too. A group
-    may hold a few bystanders, whoever works it: under either law some accounts are as loose as can be. One
-    crowd in a thousand may be under a quota that counts to a number, which makes volumes even as well: what
-    that explains is no evidence.
+    spread that is shown is Pearson's, around what that share lets expect. Accounts that come and go are
+    compared by rows a day between their first and last as well: an operator's may be even in either, half the
+    weight each, and so may people's, of which the better is taken. People who send more are seen for longer,
+    so by the day they are more alike, and their law is fitted for that too. A group may hold a few
+    bystanders, whoever works it: under either law some accounts are as loose as can be. One crowd in a
+    thousand may be under a quota that counts to a number, which makes volumes even as well: what that
+    explains is no evidence.
     """
     whole = seen.readings[0]
     if len(whole.counts) < 2:
