@@ -1,11 +1,12 @@
 """One operator or two: whether accounts send at one rate and to the same models, whatever they ask."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from campaigns.groups import Group
@@ -16,7 +17,9 @@ from campaigns.traffic import Traffic
 from campaigns.volumes import volumes
 
 OTHER_OPERATOR = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
-KINDS = 6  # of accounts, by what they ask, that are put together to crews
+FEW = 12  # accounts of which no crews are made
+FAR = (0.1, 0.9)  # quantiles of what accounts send, in the middle of which many and few requests part
+KINDS = 6  # of accounts, by the models or labels of theirs, that are put together to crews
 PLAINLY = OTHER_OPERATOR - np.log(2 ** (KINDS - 1) - 1)  # the same over all ways to make two of the kinds
 FOLDS = 5  # in which accounts are guessed from the others
 FAMILIAR = 0.1  # of a topic that no other account of a kind has asked about: few of many topics are anybody's
@@ -24,6 +27,7 @@ OWN = (0.1, 0.3)  # concentrations of what each account has a choice of its own 
 ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of what the accounts of a campaign choose
 
 Kinds = frozenset[int]  # of accounts, put together
+K = TypeVar("K", np.bool_, np.int64)
 
 
 class Fit(NamedTuple):
@@ -58,43 +62,79 @@ def crews(
     """Return the crews that a campaign is of, largest first: itself where it is of one.
 
     Two harvests of the same topics are found in one piece, or one with a template beside one without.
-    Accounts are put together by what they ask, and that says nothing of how much they send: those who send at
-    one rate, and ask models in one way, are of one crew, others of another operator's. Where each asks about
-    a few things of many, crews of one rate show by their models, and are told apart by what they ask. Where
-    the campaign has a mark, accounts are put together by their commonest label of it: who works with one
-    template is of one crew at any rate. labels as for `grown`; linking: rates and models are read in the
-    linking half alone; least: the log-likelihood ratio to two operators below which kinds of accounts are
-    two crews.
+    Accounts are told apart by what they ask, and in one crew that says nothing of how much they send: those
+    who send at one rate, and ask models in one way, are of one crew, others of another operator's. Where each
+    asks about a few things of many, crews of one rate show by their models. Where the campaign has a mark,
+    accounts are put together by their commonest label of it: who works with one template is of one crew at
+    any rate. labels as for `grown`; linking: rates and models are read in the linking half alone; least: the
+    log-likelihood ratio to two operators below which accounts are of two crews.
     """
     members, work = group.members, group.member_rows(log)
-    if len(members) < 2 * KINDS:
+    if len(members) < FEW:
         return [group]
     found, topics = found_in(log, group, labels), labels[TOPICS]
     mark = mark_of(found, labels, work)
-    rows, label = (work[found[mark][work]], labels[mark]) if mark else (work, topics)
-    shares = _shares(log, members, rows, label)
-    kind = _commonest(shares) if mark else _kinds(shares)
-    apart = _by_rate(log, people, members, kind, linking=linking, least=least)
-    if not mark and len(people.models) > 1:
-        sent = _sent(log, members, linking=linking)
-        apart = [crew for part in apart for crew in _by_models(log, part, sent, work, topics)]
+    fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
+    if mark:
+        kind = _commonest(_shares(log, members, work[found[mark][work]], labels[mark]))
+        apart = _by_label(members, kind, fit, least)
+    else:
+        rows = _sent(log, members, linking=linking)
+        of_models = _by_models(log, members, rows, work, topics) if len(people.models) > 1 else [members]
+        sent = log.linking if linking else log.sent
+        apart = [
+            crew
+            for part in of_models
+            for crew in _by_rate(
+                part, sent[part] / log.exposure[part], _shares(log, part, work, topics), fit, least
+            )
+        ]
     crew = [group.without(np.setdiff1d(members, part)) for part in apart]
     return sorted(crew, key=lambda part: -len(part.members))
 
 
-def _by_rate(
-    log: Traffic, people: People, accounts: Ints, kind: Ints, *, linking: bool, least: float
-) -> list[Ints]:
-    """Return the crews that some accounts (m,) are of, put together by kinds (m,) of what they ask."""
+def _by_label(accounts: Ints, kind: Ints, fit: Callable[[Ints], Fit], least: float) -> list[Ints]:
+    """Return the crews that some accounts (m,) are of, put together by their kinds (m,)."""
 
     @cache
-    def fit(kinds: Kinds) -> Fit:
-        return _fit(log, accounts[np.isin(kind, list(kinds))], people, by_chance=True, linking=linking)
+    def of(kinds: Kinds) -> Fit:
+        return fit(accounts[np.isin(kind, list(kinds))])
 
-    def ratio(one: Kinds, other: Kinds) -> float:
-        return _ratio(fit(one | other), fit(one), fit(other))
+    return _joined(accounts, kind, lambda one, other: _ratio(of(one | other), of(one), of(other)), least)
 
-    return _joined(accounts, kind, ratio, least)
+
+def _by_rate(
+    accounts: Ints, sent: Floats, asked: sparse.csr_array, fit: Callable[[Ints], Fit], least: float
+) -> list[Ints]:
+    """Return the crews that some accounts (m,) are of, by what they ask, shares (m, k), and send, (m,).
+
+    Those who send more are told from those who send less by what they ask alone, as what others of either ask
+    lets guess. How much an account sends itself has no part in where it is put, so that one way to make two
+    of the accounts is weighed, and not the best of many.
+    """
+    if len(accounts) < FEW:
+        return [accounts]
+    more = _guessed(asked, sent > np.quantile(sent, FAR).mean())
+    if more.all() or not more.any():
+        return [accounts]
+    if _ratio(fit(accounts), fit(accounts[more]), fit(accounts[~more])) >= least:
+        return [accounts]
+    return [
+        crew
+        for part in (more, ~more)
+        for crew in _by_rate(accounts[part], sent[part], asked[part], fit, least)
+    ]
+
+
+def _guessed(asked: sparse.csr_array, kind: NDArray[K]) -> NDArray[K]:
+    """Return (m,) which of the kinds (m,) each account is by what it asks, shares (m, k): cross-validated."""
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.naive_bayes import MultinomialNB
+
+    law, folds = MultinomialNB(alpha=FAMILIAR, fit_prior=False), KFold(FOLDS, shuffle=True, random_state=0)
+    order, said = np.lexsort(asked.toarray().T), np.empty_like(kind)  # whatever accounts are called
+    said[order] = cross_val_predict(law, asked[order], kind[order], cv=folds)
+    return said
 
 
 def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Ints) -> list[Ints]:
@@ -105,16 +145,13 @@ def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Int
     whatever it asks.
     """
     from sklearn.metrics import confusion_matrix, mutual_info_score
-    from sklearn.model_selection import KFold, cross_val_predict
-    from sklearn.naive_bayes import MultinomialNB
 
-    if len(accounts) < 2 * KINDS:
+    if len(accounts) < FEW:
         return [accounts]
     model = log.codes("model")
     kind = _kinds(_shares(log, accounts, rows[model[rows] >= 0], model))
     asked = _shares(log, accounts, work, topics)
-    folds = KFold(FOLDS, shuffle=True, random_state=0)
-    guessed = cross_val_predict(MultinomialNB(alpha=FAMILIAR, fit_prior=False), asked, kind, cv=folds)
+    guessed = _guessed(asked, kind)
     counts = confusion_matrix(kind, guessed, labels=np.arange(KINDS))
 
     def ratio(one: Kinds, other: Kinds) -> float:

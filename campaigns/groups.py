@@ -27,7 +27,7 @@ class Group:
     such rows in the linking half: who sends less is not seen, and that makes volumes look more even than they
     are; 0 where rows of one half alone are counted. confidence (m,): the probability that a candidate takes
     part, if anyone does. whole: how much, when and about what the members write is judged by all that they
-    sent; what is said of the work itself is of `rows` all the same.
+    sent; what is said of the work itself, its prompts and its minutes, is of `rows` all the same.
     """
 
     clusters: tuple[tuple[str, int], ...]

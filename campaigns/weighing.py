@@ -138,7 +138,7 @@ def evidence(
     ignore: Collection[Signal] = (),
 ) -> dict[Signal, Finding]:
     """Return what each signal that decides says about a group; known: `repeated(log)`."""
-    by = group.sent(log)
+    by = group.sent(log)  # of a class the rest goes on as well, but not evenly
     found = [
         evenness(sent),
         quota(sent),
@@ -147,8 +147,8 @@ def evidence(
         not_tested(Signal.TASKS, TOLD_APART) if group.whole else shared_tasks(log, group, law, topics),
         repeats(log, group, known, topics),
         question_bank(log, group, known),
-        round_clock(log, group),
-        sustained(log, group),
+        round_clock(log, by),
+        sustained(log, by),
         off_the_clock(log, group),
     ]
     return _but(ignore, found)

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,7 +15,7 @@ from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from campaigns.volumes import volumes
 from campaigns.weighing import Weighing, evidence
-from tests.traffic_planted import group_of, numbers, plant, rows_at
+from tests.traffic_planted import START, accounts_of, group_of, numbers, plant, rows_at
 
 ORDINARY = ("person", 1_500, "heavy", "people", range(0, 150))
 
@@ -172,6 +174,22 @@ def test_accounts_that_share_a_part_of_their_work_are_judged_by_all_that_they_se
     ours = [case for case in cases if case.reported]
     assert all("by all that its accounts sent" in case.decision_reason for case in ours)
     assert all(np.median(case.group.confidence) > 0.95 for case in ours)
+
+
+@pytest.mark.parametrize(
+    ("volumes", "hours", "found"), [("brisk", "flat", [{"hydr"}]), ("heavy", "people", [])]
+)
+def test_work_of_one_afternoon_may_be_a_class_unless_all_that_its_accounts_send_is_even(
+    volumes, hours, found
+):
+    subject = ("hydra", 40, "even", "flat", range(200, 201))
+    rows, _ = plant(2, [ORDINARY, ("hydra", 40, volumes, hours, range(0, 150)), subject])
+    afternoon = START + timedelta(days=2, hours=12) + (pl.col("timestamp") - START) / 28
+    rows = rows.with_columns(
+        timestamp=pl.when(pl.col("cluster_full") == 200).then(afternoon).otherwise("timestamp")
+    )
+    log, cases = judge_of(rows, accounts_of(rows))
+    assert reported(log, cases) == found
 
 
 def test_what_tells_a_published_job_is_seen_of_the_work_that_is_shared():

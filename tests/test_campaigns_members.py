@@ -129,6 +129,29 @@ def test_crews_that_send_at_different_rates_are_two_whatever_both_ask(volumes, s
     assert len(fold(log, halves, law, topics)[0]) == len(sizes)
 
 
+def test_crews_of_which_each_account_asks_about_a_few_things_are_two_where_those_tell_how_much_it_sends():
+    crowds = [
+        ("hydra", 40, "even", "people", range(100, 140)),
+        ("other", 40, "brisk", "people", range(115, 155)),
+    ]
+    log = log_of(0, crowds, {})
+    hydra, topics = numbers(log, "hydra"), log.clusters["full"]
+    both = group_of(log, np.union1d(hydra, numbers(log, "other")))
+    shares = [
+        np.isin(crew.members, hydra).mean()
+        for crew in crews(log, both, people(log, topics, 0), {"topics": topics})
+    ]
+    assert len(shares) == 2
+    assert min(shares) < 0.25 < 0.75 < max(shares)  # some ask only what accounts of the other ask as well
+
+
+def test_accounts_of_one_rate_are_one_crew_though_some_ask_other_things_than_others():
+    names = [f"c{i:02}" for i in range(12)]
+    log = log_of(2, [(name, 40, "even", "people", range(100, 140)) for name in names], {})
+    law, labels = people(log, log.clusters["full"], 0), {"topics": log.clusters["full"]}
+    assert all(len(crews(log, group_of(log, numbers(log, name)), law, labels)) == 1 for name in names)
+
+
 def asking(log: Traffic, model: np.ndarray) -> Traffic:
     """Return a log that names the model of each row."""
     return traffic(log.rows.with_columns(model=pl.Series([f"m{i}" for i in model])), log.accounts)
