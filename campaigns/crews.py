@@ -19,7 +19,7 @@ from campaigns.volumes import volumes
 OTHER_OPERATOR = -np.log(20)  # log-likelihood ratio to two operators from which accounts are not of one
 FEW = 12  # accounts of which no crews are made
 FAR = (0.1, 0.9)  # quantiles of what accounts send, in the middle of which many and few requests part
-KINDS = 6  # of accounts, by the models or labels of theirs, that are put together to crews
+KINDS = 6  # of accounts, by what they ask, that are put together to crews
 PLAINLY = OTHER_OPERATOR - np.log(2 ** (KINDS - 1) - 1)  # the same over all ways to make two of the kinds
 FOLDS = 5  # in which accounts are guessed from the others
 FAMILIAR = 0.1  # of a topic that no other account of a kind has asked about: few of many topics are anybody's
@@ -77,23 +77,25 @@ def crews(
     fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
     if mark:
         kind = _commonest(_shares(log, members, work[found[mark][work]], labels[mark]))
-        apart = _by_label(members, kind, fit, least)
+        apart = _by_kind(members, kind, fit, least)
     else:
-        rows = _sent(log, members, linking=linking)
-        of_models = _by_models(log, members, rows, work, topics) if len(people.models) > 1 else [members]
+        apart, asked = [members], partial(_shares, log, rows=work, label=topics)
+        if len(people.models) > 1:
+            rows = _sent(log, members, linking=linking)
+            kind, of_models = _kinds(asked(members)), lambda some: fit(some)._replace(rate=0.0)
+            apart = _by_kind(members, kind, of_models, PLAINLY)
+            apart = [crew for part in apart for crew in _by_models(log, part, rows, asked(part))]
         sent = log.linking if linking else log.sent
         apart = [
             crew
-            for part in of_models
-            for crew in _by_rate(
-                part, sent[part] / log.exposure[part], _shares(log, part, work, topics), fit, least
-            )
+            for part in apart
+            for crew in _by_rate(part, sent[part] / log.exposure[part], asked(part), fit, least)
         ]
     crew = [group.without(np.setdiff1d(members, part)) for part in apart]
     return sorted(crew, key=lambda part: -len(part.members))
 
 
-def _by_label(accounts: Ints, kind: Ints, fit: Callable[[Ints], Fit], least: float) -> list[Ints]:
+def _by_kind(accounts: Ints, kind: Ints, fit: Callable[[Ints], Fit], least: float) -> list[Ints]:
     """Return the crews that some accounts (m,) are of, put together by their kinds (m,)."""
 
     @cache
@@ -137,10 +139,10 @@ def _guessed(asked: sparse.csr_array, kind: NDArray[K]) -> NDArray[K]:
     return said
 
 
-def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Ints) -> list[Ints]:
+def _by_models(log: Traffic, accounts: Ints, rows: Ints, asked: sparse.csr_array) -> list[Ints]:
     """Return the crews that some accounts (m,) are of, put together by the models that they ask in some rows.
 
-    That says nothing of what they ask about: where the topics of an account's work tell which kind it is of,
+    That says nothing of what they ask, shares (m, k) of topics: where these tell which kind an account is of,
     cross-validated, the kinds are different crews. In one crew each may have a model of its own, for
     whatever it asks.
     """
@@ -150,7 +152,6 @@ def _by_models(log: Traffic, accounts: Ints, rows: Ints, work: Ints, topics: Int
         return [accounts]
     model = log.codes("model")
     kind = _kinds(_shares(log, accounts, rows[model[rows] >= 0], model))
-    asked = _shares(log, accounts, work, topics)
     guessed = _guessed(asked, kind)
     counts = confusion_matrix(kind, guessed, labels=np.arange(KINDS))
 
