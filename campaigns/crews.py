@@ -82,8 +82,11 @@ def crews(
         apart, asked = [members], partial(_shares, log, rows=work, label=topics)
         if len(people.models) > 1:
             rows = _sent(log, members, linking=linking)
-            kind, of_models = _kinds(asked(members)), lambda some: fit(some)._replace(rate=0.0)
-            apart = _by_kind(members, kind, of_models, PLAINLY)
+
+            def of_models(some: Ints) -> Fit:
+                return Fit(0.0, _models(log, _sent(log, some, linking=linking), some, people))
+
+            apart = _by_kind(members, _kinds(asked(members)), of_models, PLAINLY)
             apart = [crew for part in apart for crew in _by_models(log, part, rows, asked(part))]
         sent = log.linking if linking else log.sent
         apart = [
