@@ -64,17 +64,18 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     The product of an hour-of-day and a day profile, each with a row added: a group of a few hundred rows
     cannot fill one slot an hour. A last day that is not whole keeps its share, in the hours that it has.
     """
-    shares = day_by_hour(log.hour[rows], -(-log.n_slots // 24)).reshape(-1, 24)
+    day, hour = np.divmod(log.hour[rows], 24)
+    shares = day_by_hour(np.bincount(day, minlength=-(-log.n_slots // 24)), np.bincount(hour, minlength=24))
     there = log.n_slots - 24 * (len(shares) - 1)
     shares[-1:, :there] /= shares[-1:, :there].sum() / shares[-1:].sum()
     return shares.ravel()[: log.n_slots]
 
 
-def day_by_hour(slots: Ints, n_days: int) -> Floats:
-    """Return (24 n_days,) the share of each hour slot by those of some rows, as `hour_shares` does."""
-    day, hour = np.divmod(slots, 24)
-    shares = np.outer(np.bincount(day, minlength=n_days) + 1.0, np.bincount(hour, minlength=24) + 1.0).ravel()
-    return shares / shares.sum()
+def day_by_hour(days: Ints, hours: Ints) -> Floats:
+    """Return (..., days, 24) shares of hour slots by rows a day (..., days) and an hour (24,), one added."""
+    of_days, of_hours = days + 1.0, hours + 1.0
+    shares: Floats = (of_days / of_days.sum(axis=-1, keepdims=True))[..., None] * (of_hours / of_hours.sum())
+    return shares
 
 
 def lives(log: Traffic, rows: Ints, account: Ints, m: int) -> tuple[Ints, Ints]:

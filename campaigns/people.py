@@ -1,5 +1,7 @@
 """How loose the people of this log are: the laws that a group has to break."""
 
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +37,8 @@ class People(NamedTuple):
     models: Floats
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
 
     least: the fewest rows of an account that is looked at, 0 for no such limit; among: the part of its rows
@@ -70,7 +73,7 @@ class Reading(NamedTuple):
         Where an account's total is known, and how much of it was sampled, sampling adds less chance than to
         rows at large: of an account all whose rows count, none.
         """
-        return self._replace(counts=self.counts / chance, exposure=self.exposure / chance, chance=chance)
+        return replace(self, counts=self.counts / chance, exposure=self.exposure / chance, chance=chance)
 
     def log_likelihood(self, mean: float | Floats, shape: float | Floats) -> Floats:
         """Return log-probabilities of the counts where rates are Gamma(shape) with the given mean.
@@ -80,8 +83,13 @@ class Reading(NamedTuple):
         law = gamma_poisson(self.counts, self.exposure, mean, shape) - np.log(self.chance)
         if not self.least:
             return law
-        exposure, place = np.unique(self.among * self.chance * self.exposure, return_inverse=True)
+        exposure, place = self._exposures
         return law - np.log(at_least(self.least, mean * exposure, shape))[..., place]
+
+    @cached_property
+    def _exposures(self) -> tuple[Floats, Ints]:
+        """The different exposures, (k,), and which of them each account has: what is cut off is costly."""
+        return np.unique(self.among * self.chance * self.exposure, return_inverse=True)
 
 
 def volume_shape(seen: Reading) -> float:

@@ -1,7 +1,7 @@
 """Rows an account: one rate for all as from a queue, rates of their own, or rates under a quota."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 
@@ -110,7 +110,7 @@ def volumes(log: Traffic, group: Group, people: People) -> Volumes:
     whole = Reading(counts, log.exposure[members], least, HALF).with_chance(1 - known)
     lived = in_between(log, rows[place >= 0], members, known)
     if least > 1:
-        lived = lived._replace(least=least - 1, among=HALF)  # an end of a life is linking
+        lived = replace(lived, least=least - 1, among=HALF)  # an end of a life is linking
     more = group.least if group.whole else 0
     return Volumes(readings=(whole, lived), bounds=(people.volume + more, people.daily + more))
 
@@ -147,7 +147,7 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     mean, levels = seen.mean, _levels(seen)
     each = np.round(np.broadcast_arrays(seen.counts, seen.exposure, seen.chance), 9)
     (counts, exposure, chance), times = np.unique(each, axis=1, return_counts=True)
-    seen = seen._replace(counts=counts, exposure=exposure, chance=chance)
+    seen = replace(seen, counts=counts, exposure=exposure, chance=chance)
     loose = seen.log_likelihood(mean, LOOSE)
     counted = [_counted(seen, levels, tight) for tight in TIGHT] if whole else []
 

@@ -68,22 +68,25 @@ def _clumps(log: Traffic, held: Ints, seen: Ints) -> Floats:
     days can fit.
     """
     n_days = -(-log.n_slots // 24)
-    n_slots = n_days * 24
-    squares, sums = np.zeros(24), np.zeros(24)
-    for turned in _turns(n_days, log.n_accounts):
-        totals = np.bincount((log.hour[held] + turned[log.account[held]]) % n_slots, minlength=n_slots)
-        expected = day_by_hour((log.hour[seen] + turned[log.account[seen]]) % n_slots, n_days)
-        residual = totals - expected * totals.sum()
-        squares += (residual**2).reshape(-1, 24).sum(axis=0)
-        sums += totals.reshape(-1, 24).sum(axis=0)
+    turns = _turns(n_days, log.n_accounts)
+
+    def days(rows: Ints) -> Ints:
+        turned = (log.hour[rows] // 24 + turns[:, log.account[rows]]) % n_days
+        return turned + np.arange(0, TURNS * n_days, n_days)[:, None]
+
+    hour, shape = log.hour[held] % 24, (TURNS, n_days, 24)
+    totals = np.bincount((days(held) * 24 + hour).ravel(), minlength=np.prod(shape)).reshape(shape)
+    by_day = np.bincount(days(seen).ravel(), minlength=TURNS * n_days).reshape(TURNS, n_days)
+    expected = day_by_hour(by_day, np.bincount(log.hour[seen] % 24, minlength=24))
+    squares = ((totals - expected * len(held)) ** 2).sum(axis=(0, 1))
+    sums = TURNS * np.bincount(hour, minlength=24)
     return np.maximum(squares / np.maximum(sums, 1), LEAST)
 
 
 @lru_cache(maxsize=1)  # the groups of one log; a server sees another log every night
 def _turns(n_days: int, n_accounts: int) -> Ints:
-    """Return (TURNS, n_accounts) hours by which each account is turned, whole days."""
-    days: Ints = np.random.default_rng(0).integers(0, n_days, (TURNS, n_accounts))
-    return days * 24
+    """Return (TURNS, n_accounts) days by which each account is turned."""
+    return np.random.default_rng(0).integers(0, n_days, (TURNS, n_accounts))
 
 
 def _poisson(totals: Floats, expected: Floats) -> Floats:
