@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from campaigns.explain import UNTOLD, untested
 from campaigns.judge import Case
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Direction, Lineage, Status
@@ -126,13 +127,24 @@ def _campaign(
         "capability": str(case.capability),
         "lookalike": None if case.reported else str(lookalike.explanation),
         "lookalike_score": lookalike.score,
-        "not_tested": [
-            f"{f.signal}: {f.reason}" for f in case.findings.values() if f.status is Status.NOT_TESTED
-        ],
+        "not_tested": _not_tested(log, case),
         "lineage": str(Lineage.NEW),
         "previous_campaign_id": None,
         "cluster_ids": sorted({cluster_ids[name] for name in case.group.clusters}),
     }
+
+
+def _not_tested(log: Traffic, case: Case) -> list[str]:
+    """Return the signals and the innocent explanations that were not weighed, and what a log cannot tell."""
+    left_out = {f.signal: f.reason for f in case.findings.values() if f.status is Status.NOT_TESTED}
+    reasons = {str(signal): reason for signal, reason in left_out.items()}
+    for explanation in untested(case.explanations):
+        signal = UNTOLD.get(explanation)
+        known = "fewer than half of its accounts have one" if log.has("org_id") else "no org_id column"
+        reasons[explanation] = known if signal is None else f"as {signal} was not tested"
+    if not log.has("model"):
+        reasons["crews"] = "no model column, by which operators of like topics and rates are told apart"
+    return [f"{name}: {reason}" for name, reason in reasons.items()]
 
 
 def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from campaigns.judge import JudgeSettings, judge
 from campaigns.link import LinkSettings
 from campaigns.people import people
 from campaigns.profiles import account_profiles, by_cluster
+from campaigns.records import Wording, records
 from campaigns.traffic import traffic
 from campaigns.vocabulary import Explanation, Signal, Status
 from campaigns.volumes import volumes
@@ -46,6 +47,13 @@ def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
     case = next(case for case in cases if case.reported)
     assert len(case.group.members) == 40
     assert case.decision_reason.endswith("does not tell whether it is metered_service or one_organisation")
+    ids, day = dict.fromkeys(case.group.clusters, "k"), datetime(2026, 6, 1, tzinfo=UTC)
+    [said] = records(log, [case], ids, [Wording("", [])], (day, day)).campaigns
+    by_name = dict(line.split(": ", 1) for line in said["not_tested"])
+    assert by_name["one_organisation"] == "no org_id column"
+    assert by_name["metered_service"] == "as repeats was not tested"
+    assert by_name["shared_addresses"] == "no ip column"
+    assert "no model column" in by_name["crews"]
 
 
 @pytest.mark.parametrize("volumes", ["heavy", "capped"])

@@ -27,7 +27,7 @@ def main() -> None:
     call = arguments()
     logging.basicConfig(level=logging.WARNING)
     share_cores(call.jobs)
-    if call.split == "heldout":  # looked at once a release: every run is written down
+    if call.split == "heldout":  # whoever looks often tunes to it: every run is written down
         _write_down(call)
     failed: list[Record] = []
     written = windows(call, failed) if call.protocol else logs(call, failed)
