@@ -65,17 +65,12 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     cannot fill one slot an hour. A last day that is not whole keeps its share, in the hours that it has.
     """
     day, hour = np.divmod(log.hour[rows], 24)
-    shares = day_by_hour(np.bincount(day, minlength=-(-log.n_slots // 24)), np.bincount(hour, minlength=24))
+    days = np.bincount(day, minlength=-(-log.n_slots // 24)) + 1.0
+    hours = np.bincount(hour, minlength=24) + 1.0
+    shares = np.outer(days / days.sum(), hours / hours.sum())
     there = log.n_slots - 24 * (len(shares) - 1)
     shares[-1:, :there] /= shares[-1:, :there].sum() / shares[-1:].sum()
     return shares.ravel()[: log.n_slots]
-
-
-def day_by_hour(days: Ints, hours: Ints) -> Floats:
-    """Return (..., days, 24) shares of hour slots by rows a day (..., days) and an hour (24,), one added."""
-    of_days, of_hours = days + 1.0, hours + 1.0
-    shares: Floats = (of_days / of_days.sum(axis=-1, keepdims=True))[..., None] * (of_hours / of_hours.sum())
-    return shares
 
 
 def lives(log: Traffic, rows: Ints, account: Ints, m: int) -> tuple[Ints, Ints]:

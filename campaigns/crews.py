@@ -35,6 +35,8 @@ class Fit(NamedTuple):
 
     rate: float
     models: float
+    n_models: int
+    n_accounts: int
 
 
 def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> float:
@@ -47,7 +49,14 @@ def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> fl
 
 
 def _ratio(both: Fit, one: Fit, other: Fit) -> float:
-    return both.rate - one.rate - other.rate + min(both.models - one.models - other.models, 0.0)
+    """Return the log-likelihood ratio of one operator to two.
+
+    Each share of a model that either of them asks, and the concentration, that are fitted cost half a log of
+    the accounts (Schwarz 1978).
+    """
+    more = np.log(one.n_accounts * other.n_accounts / both.n_accounts)
+    models = both.models - one.models - other.models + both.n_models / 2 * more
+    return float(both.rate - one.rate - other.rate + min(models, 0.0))
 
 
 def crews(
@@ -66,7 +75,7 @@ def crews(
     who send at one rate, and ask models in one way, are of one crew, others of another operator's. Where each
     asks about a few things of many, crews of one rate show by their models. Where the campaign has a mark,
     accounts are put together by their commonest label of it: who works with one template is of one crew at
-    any rate. labels as for `grown`; linking: rates and models are read in the linking half alone; least: the
+    any rate. labels as for `grown`; linking: all of that is read in the linking half alone; least: the
     log-likelihood ratio to two operators below which accounts are of two crews.
     """
     members, work = group.members, group.member_rows(log)
@@ -74,6 +83,8 @@ def crews(
         return [group]
     found, topics = found_in(log, group, labels), labels[TOPICS]
     mark = mark_of(found, labels, work)
+    if linking:
+        work = work[~log.held_out[work]]
     fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
     if mark:
         kind = _commonest(_shares(log, members, work[found[mark][work]], labels[mark]))
@@ -84,7 +95,7 @@ def crews(
             rows = _sent(log, members, linking=linking)
 
             def of_models(some: Ints) -> Fit:
-                return Fit(0.0, _models(log, _sent(log, some, linking=linking), some, people))
+                return _of_models(log, _sent(log, some, linking=linking), some, people)
 
             apart = _by_kind(members, _kinds(asked(members)), of_models, PLAINLY)
             apart = [crew for part in apart for crew in _by_models(log, part, rows, asked(part))]
@@ -114,8 +125,8 @@ def _by_rate(
     """Return the crews that some accounts (m,) are of, by what they ask, shares (m, k), and send, (m,).
 
     Those who send more are told from those who send less by what they ask alone, as what others of either ask
-    lets guess. How much an account sends itself has no part in where it is put, so that one way to make two
-    of the accounts is weighed, and not the best of many.
+    lets guess. How much an account sends itself has no part in that, but that who sends more may ask about
+    more: so one way to make two of the accounts is weighed, and not the best of many.
     """
     if len(accounts) < FEW:
         return [accounts]
@@ -137,7 +148,8 @@ def _guessed(asked: sparse.csr_array, kind: NDArray[K]) -> NDArray[K]:
     from sklearn.naive_bayes import MultinomialNB
 
     law, folds = MultinomialNB(alpha=FAMILIAR, fit_prior=False), KFold(FOLDS, shuffle=True, random_state=0)
-    order, said = np.lexsort(asked.toarray().T), np.empty_like(kind)  # whatever accounts are called
+    order = np.lexsort((kind, *asked.toarray().T))  # whatever accounts are called
+    said = np.empty_like(kind)
     said[order] = cross_val_predict(law, asked[order], kind[order], cv=folds)
     return said
 
@@ -225,7 +237,8 @@ def _fit(
     ones = np.ones(len(accounts))
     group = Group(clusters=(), rows=rows, candidates=accounts, confidence=ones, least=int(not linking))
     sent = volumes(log, group, people)
-    return Fit(sent.one_rate_by_chance if by_chance else sent.one_rate, _models(log, rows, accounts, people))
+    rate = sent.one_rate_by_chance if by_chance else sent.one_rate
+    return _of_models(log, rows, accounts, people)._replace(rate=rate)
 
 
 def _sent(log: Traffic, accounts: Ints, *, linking: bool) -> Ints:
@@ -234,14 +247,11 @@ def _sent(log: Traffic, accounts: Ints, *, linking: bool) -> Ints:
     return rows[~log.held_out[rows]] if linking else rows
 
 
-def _models(log: Traffic, rows: Ints, accounts: Ints, people: People) -> float:
-    """Return the log-likelihood of the models that some accounts asked in their rows, around one mix.
-
-    Each share and the concentration that are fitted cost half a log of the accounts (Schwarz 1978).
-    """
+def _of_models(log: Traffic, rows: Ints, accounts: Ints, people: People) -> Fit:
+    """Return how well one mix fits the models that some accounts asked in their rows, rates left out."""
     n = len(people.models)
     if n < 2:
-        return 0.0
+        return Fit(0.0, 0.0, 0, len(accounts))
     model = log.codes("model")
     rows = rows[model[rows] >= 0]
     place = log.places(accounts)[log.account[rows]]
@@ -249,4 +259,4 @@ def _models(log: Traffic, rows: Ints, accounts: Ints, people: People) -> float:
     each = np.bincount(asked.bin, asked.held / asked.n_held[asked.account], n) + people.models
     mix: Floats = each / each.sum()
     fit = dirichlet_multinomial(asked, mix[asked.bin], (*OWN, *ALIKE)).sum(axis=1)
-    return float(fit.max()) - n / 2 * float(np.log(len(accounts)))
+    return Fit(0.0, float(fit.max()), len(np.unique(asked.bin)), len(accounts))

@@ -35,6 +35,7 @@ from campaigns.weighing import Weighing
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
 TEXTS_READ = 30
+GONE = "stands out, but most of its accounts are of other campaigns, or do otherwise than the rest of it"
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -99,6 +100,7 @@ def judge(
     for i in listed:
         group, looked = first.get(i, seen.groups[i]), seen.looked_at(i)
         aim, asked = capability(log, group, asks, everybody)
+        gone = i not in first and seen.q_values[i] <= settings.level
         cases.append(
             Case(
                 group=group,
@@ -106,9 +108,9 @@ def judge(
                 findings=looked.findings | _described(log, group, texts) | {Signal.CAPABILITY: aim},
                 explanations=looked.explanations,
                 log_e=looked.log_e,
-                q_value=float(seen.q_values[i]),
+                q_value=1.0 if gone else float(seen.q_values[i]),
                 reported=i in first,
-                decision_reason=_reason(first.get(i), seen.groups[i], looked.explanations),
+                decision_reason=GONE if gone else _reason(first.get(i), seen.groups[i], looked.explanations),
             )
         )
     return cases
@@ -260,7 +262,9 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
         if unknown := untested(explanations):
             said += f"; the log does not tell whether it is {' or '.join(unknown)}"
         return said
-    if least.log_e >= RULED_OUT:
+    if least.log_e > 0:
+        if least.log_e < RULED_OUT:
+            return f"stands out a little, not enough to rule out {least.explanation}"
         return f"stands out, but not enough among all groups judged; least against: {least.explanation}"
     if least.explanation is Explanation.INDEPENDENT:
         return "its accounts behave like independent users"

@@ -1,9 +1,9 @@
-"""Two laws of counts that people obey and their predictions for held-out rows.
+"""The law of choices that people obey, of hours, topics or models, and its predictions for held-out rows.
 
-Both describe an account by its own hidden parameter (a rate, a distribution over bins) drawn from a
-population whose tightness is a single concentration. People are loose: what an account did in one half of
-its rows tells what it does in the other half better than the crowd does. Accounts fed from one queue are
-tight: the crowd tells everything and the account's own history nothing.
+An account has a distribution over bins of its own, drawn from a population whose tightness is a single
+concentration. People are loose: what an account did in one half of its rows tells what it does in the other
+half better than the crowd does. Accounts fed from one queue are tight: the crowd tells everything and the
+account's own history nothing. Of rates the same is said in `people`.
 """
 
 from collections.abc import Sequence

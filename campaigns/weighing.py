@@ -58,6 +58,7 @@ class Weighing:
     groups: list[Group] = field(default_factory=list)
     q_values: Floats = field(default_factory=lambda: np.empty(0))
     _looked: dict[int, Looked] = field(default_factory=dict)
+    _crews: set[int] = field(default_factory=set)
 
     @property
     def order(self) -> list[int]:
@@ -85,12 +86,14 @@ class Weighing:
         crews: they were told apart by what they ask, and by rates of the linking half. So tasks are not
         weighed, and volumes are those of the other half.
         """
-        for i, group in enumerate(more, len(self.groups)):
-            rest = replace(group, rows=group.rows[self.log.held_out[group.rows]], least=0)
-            sent = volumes(self.log, rest if crews else group, self.people)
-            if self._promising(group, sent):
-                self._looked[i] = self._look(group, sent, crew=crews)
+        new = range(len(self.groups), len(self.groups) + len(more))
         self.groups += more
+        if crews:
+            self._crews.update(new)
+        for i in new:
+            sent = self._sent(i)
+            if self._promising(self.groups[i], sent):
+                self._looked[i] = self._look(i, sent)
         log_e = self._log_e
         weight = np.where([group.whole for group in self.groups], SECOND_LOOK, 1.0)
         self.q_values = e_bh_q_values(log_e, weight)
@@ -102,18 +105,25 @@ class Weighing:
         """Put what a group grew to in its place, as not reported: a part was even, the whole is not."""
         self.groups[i], self.q_values[i] = campaign, 1.0
         del self._looked[i]
+        self._crews.discard(i)
 
     def looked_at(self, i: int) -> Looked:
         """Return what the signals say of a group."""
         if i not in self._looked:
-            group = self.groups[i]
-            self._looked[i] = self._look(group, volumes(self.log, group, self.people))
+            self._looked[i] = self._look(i, self._sent(i))
         return self._looked[i]
 
-    def _look(self, group: Group, sent: Volumes, *, crew: bool = False) -> Looked:
-        log, ignore = self.log, self.ignore
+    def _sent(self, i: int) -> Volumes:
+        """Return what the members of a group sent, of crews in the half that they were not told apart by."""
+        group = self.groups[i]
+        if i in self._crews:
+            group = replace(group, rows=group.rows[self.log.held_out[group.rows]], least=0)
+        return volumes(self.log, group, self.people)
+
+    def _look(self, i: int, sent: Volumes) -> Looked:
+        log, group, ignore = self.log, self.groups[i], self.ignore
         findings = evidence(log, group, sent, self.people, self.topics, self.known, ignore)
-        if crew:
+        if i in self._crews:
             findings[Signal.TASKS] = not_tested(Signal.TASKS, TOLD_APART)
         return Looked(findings, _explanations(log, group, findings))
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -438,6 +439,30 @@ def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst
     ]
     assert constant_total_of(turns).direction is Direction.FOR
     assert constant_total_of(alone).direction is not Direction.FOR
+
+
+def test_how_clumped_independent_accounts_are_is_the_mean_over_all_ways_to_turn_them():
+    rng = np.random.default_rng(5)
+    events = [
+        (f"a{a}", 24 * int(rng.integers(4)) + 5 + int(rng.integers(3))) for a in range(3) for _ in "123"
+    ]
+    events = [(name, slot, i) for i, (name, slot) in enumerate(2 * [e for e in events for _ in range(9)])]
+    events += [("a0", 0, 1_000), ("a1", 95, 1_001)]  # four whole days
+    log = traffic(*rows_at(events))
+    finding = constant_total(log, everybody(log))
+    squares = np.zeros(24)
+    for turns in product(range(4), repeat=3):
+        day, hour = (log.hour // 24 + np.array(turns)[log.account]) % 4, log.hour % 24
+        held, seen = (
+            np.histogram2d(day[half], hour[half], [np.arange(5), np.arange(25)])[0]
+            for half in (log.held_out, ~log.held_out)
+        )
+        days, hours = seen.sum(axis=1) + 1, seen.sum(axis=0) + 1
+        expected = held.sum() * np.outer(days / days.sum(), hours / hours.sum())
+        squares += ((held - expected) ** 2).sum(axis=0) / 4**3
+    rows = np.bincount(log.hour[log.held_out] % 24, minlength=24)
+    clump = float(rows @ np.maximum(squares / np.maximum(rows, 1), 1.01) / rows.sum())
+    assert finding.effect / finding.statistic == pytest.approx(clump)
 
 
 def test_a_steady_total_is_seen_where_the_last_day_has_three_hours():

@@ -161,8 +161,7 @@ def test_crews_are_weighed_by_volumes_that_they_were_not_told_apart_by(even: boo
     law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=())
     assert (seen.passing([crew], 0.05, crews=True) == [0]) == even
-    if even:
-        assert seen.looked_at(0).findings[Signal.TASKS].status is Status.NOT_TESTED
+    assert seen.looked_at(0).findings[Signal.TASKS].status is Status.NOT_TESTED
 
 
 def in_part(rows, name, most):
@@ -278,6 +277,10 @@ def test_a_group_that_only_false_discovery_control_leaves_out_is_not_called_inno
     assert not any(case.reported for case in cases)
     assert cases[0].decision_reason.startswith("stands out, but not enough")
     assert cases[-1].decision_reason.startswith(("better explained", "its accounts behave"))
+    _, few = judged(3, [("hydra", 10, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
+    assert few[0].decision_reason.startswith(
+        "stands out a little, not enough to rule out customers_automation"
+    )
 
 
 def test_a_row_of_another_century_makes_one_more_day_and_not_thousands():

@@ -178,6 +178,17 @@ def test_crews_that_ask_models_in_other_ways_are_two_whatever_they_ask_of_them(t
     assert len(fold(log, halves, law, topics)[0]) == len(sizes)
 
 
+def test_crews_are_told_apart_by_models_however_many_models_others_ask():
+    log = log_of(2, [CREW, ("other", 30, "even", "flat", range(106, 116))], {})
+    hydra, other = numbers(log, "hydra"), numbers(log, "other")
+    anybody = np.random.default_rng(0).integers(2, 50, len(log.account))
+    log = asking(
+        log, np.where(np.isin(log.account, hydra), 0, np.where(np.isin(log.account, other), 1, anybody))
+    )
+    law, topics = people(log, log.clusters["full"], 0), log.clusters["full"]
+    assert len(fold(log, [group_of(log, hydra), group_of(log, other)], law, topics)[0]) == 2
+
+
 @pytest.mark.parametrize("turning", [["hydra"], ["hydra", "other"], []])
 def test_harvests_of_a_few_topics_an_account_are_two_where_what_they_ask_tells_how_they_ask_models(turning):
     crowds = [("hydra", range(100, 140)), ("other", range(125, 165))]

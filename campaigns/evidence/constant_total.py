@@ -1,11 +1,9 @@
 """Accounts that come and go in turns while their total keeps steady: somebody balances a load."""
 
-from functools import lru_cache
-
 import numpy as np
 from scipy.special import gammaln
 
-from campaigns.aspects import day_by_hour, hour_shares
+from campaigns.aspects import hour_shares
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
@@ -13,7 +11,6 @@ from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 CLUMPED = 2.0  # variance over mean of turned totals below which there is nothing to take turns with
-TURNS = 16  # ways of turning the accounts against one another
 LEAST = 1.01  # variance over mean: at 1 the negative binomial is the Poisson and has no shape
 
 
@@ -32,7 +29,7 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         return not_tested(Signal.CONSTANT_TOTAL, "no rows in one of the halves")
     if log.n_slots < 3 * 24:
         return not_tested(Signal.CONSTANT_TOTAL, "fewer than three days to compare")
-    clumps = _clumps(log, held, seen)
+    clumps = _clumps(log, group.members, held, seen)
     totals = np.bincount(log.hour[held], minlength=log.n_slots).astype(float)
     each = clumps[np.arange(log.n_slots) % 24]
     clump = float(each @ totals / totals.sum())
@@ -59,34 +56,27 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     )
 
 
-def _clumps(log: Traffic, held: Ints, seen: Ints) -> Floats:
+def _clumps(log: Traffic, members: Ints, held: Ints, seen: Ints) -> Floats:
     """Return (24,) the variance over mean of totals by the hour, were the accounts independent; at least 1.
 
     Each account's rows are turned by some days of its own, which leaves it as it is and makes it independent
-    of the others; the turned totals are held against what their linking half tells, as the real ones are.
-    So what one or two busy accounts are steady in by themselves is no surprise, nor what a profile of so many
-    days can fit.
+    of the others; the turned totals are held against what their linking half tells, as the real ones are. So
+    what one or two busy accounts are steady in by themselves is no surprise, nor what a profile of so many
+    days can fit. That is the mean over all turns: of what each account has more than its linking half lets
+    expect the variances add up, and so do the means.
     """
-    n_days = -(-log.n_slots // 24)
-    turns = _turns(n_days, log.n_accounts)
-
-    def days(rows: Ints) -> Ints:
-        turned = (log.hour[rows] // 24 + turns[:, log.account[rows]]) % n_days
-        return turned + np.arange(0, TURNS * n_days, n_days)[:, None]
-
-    hour, shape = log.hour[held] % 24, (TURNS, n_days, 24)
-    totals = np.bincount((days(held) * 24 + hour).ravel(), minlength=np.prod(shape)).reshape(shape)
-    by_day = np.bincount(days(seen).ravel(), minlength=TURNS * n_days).reshape(TURNS, n_days)
-    expected = day_by_hour(by_day, np.bincount(log.hour[seen] % 24, minlength=24))
-    squares = ((totals - expected * len(held)) ** 2).sum(axis=(0, 1))
-    sums = TURNS * np.bincount(hour, minlength=24)
-    return np.maximum(squares / np.maximum(sums, 1), LEAST)
-
-
-@lru_cache(maxsize=1)  # the groups of one log; a server sees another log every night
-def _turns(n_days: int, n_accounts: int) -> Ints:
-    """Return (TURNS, n_accounts) days by which each account is turned."""
-    return np.random.default_rng(0).integers(0, n_days, (TURNS, n_accounts))
+    n_days, m, place = -(-log.n_slots // 24), len(members), log.places(members)
+    hours = np.bincount(log.hour[seen] % 24, minlength=24) + 1.0
+    a_row = len(held) * hours / hours.sum() / (len(seen) + n_days)  # expected, of a linking-half row of a day
+    days = np.bincount(place[log.account[seen]] * n_days + log.hour[seen] // 24, minlength=m * n_days)
+    cell, rows = np.unique(place[log.account[held]] * n_days * 24 + log.hour[held], return_counts=True)
+    day, hour = np.divmod(cell, 24)
+    squares = np.bincount(hour, rows * (rows - 2 * a_row[hour] * days[day]), minlength=24)
+    squares += a_row**2 * (days**2).sum()
+    more = np.bincount(day // n_days * 24 + hour, rows, minlength=m * 24).reshape(m, 24)
+    more -= np.outer(days.reshape(m, n_days).sum(axis=1), a_row)
+    squares += n_days * (more.sum(axis=0) / n_days - a_row) ** 2 - (more**2).sum(axis=0) / n_days
+    return np.maximum(squares / np.maximum(np.bincount(hour, rows, minlength=24), 1), LEAST)
 
 
 def _poisson(totals: Floats, expected: Floats) -> Floats:
