@@ -17,11 +17,12 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from embeddings.index import IndexSettings, nearest
 from embeddings.neighbours import Neighbours, smoothed, unit_rows
-from embeddings.vectors import Vectors
+from embeddings.vectors import Vectors, unknown_vector
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _FLOOR = 1e-4  # least distance: keeps the density of identical points finite
+_SAME = 1e-5  # less than one, of the product of two unit vectors that are the same
 
 
 _Size = Annotated[int, Field(ge=2, description="Fewest requests (of accounts: accounts) in a cluster.")]
@@ -112,9 +113,15 @@ def cluster_vectors(
 def cluster_smoothed(
     vectors: Vectors, neighbours: Neighbours, counts: Ints, settings: ClusterSettings
 ) -> Clusters:
-    """Cluster (n, d) unit vectors whose neighbours are known: smoothed first, and noise joins at the end."""
+    """Cluster (n, d) unit vectors whose neighbours are known: smoothed first, and noise joins at the end.
+
+    Texts of which the encoder knows nothing have one vector and nothing in common: they are noise.
+    """
     close = smoothed(vectors, neighbours, counts, settings.smoothing)
-    return join(cluster(close, counts, settings), neighbours, settings.join)
+    labels, strengths = join(cluster(close, counts, settings), neighbours, settings.join)
+    unknown = vectors @ unknown_vector(vectors.shape[1]) > 1 - _SAME
+    labels[unknown], strengths[unknown] = -1, 0
+    return Clusters(_by_first_member(labels.astype(np.int64)), strengths)
 
 
 def join(clusters: Clusters, neighbours: Neighbours, share: float, rounds: int = 3) -> Clusters:
@@ -193,9 +200,13 @@ def _order(apart: Floats) -> Ints:
 
 
 def _joins(forest: sparse.coo_array, n: int, far: float) -> Floats:
-    """Return edges of length `far` that make one tree of a forest: its parts in a row."""
+    """Return edges of length `far` that make one tree of a forest: its parts in a row, the largest first.
+
+    So parts that are no clusters fall off the others one by one, and make none with each other.
+    """
     parts, part = connected_components(forest, directed=False)
-    first = np.unique(part, return_index=True)[1]
+    _, first, size = np.unique(part, return_index=True, return_counts=True)
+    first = first[np.argsort(-size, kind="stable")]
     return np.column_stack([first[:-1], first[1:], np.full(parts - 1, far)])
 
 
@@ -205,7 +216,9 @@ def _with_copies(tree: Floats, counts: Ints) -> Floats:
     copy = np.setdiff1d(np.arange(int(counts.sum())), first, assume_unique=True)
     near = np.column_stack([copy - 1, copy, np.full(len(copy), _FLOOR)])
     ends = first[tree[:, :2].astype(np.int64)].reshape(-1, 2)
-    return np.concatenate([near, np.column_stack([ends, tree[:, 2]])])
+    edges = np.column_stack([ends, tree[:, 2]])
+    close = int((tree[:, 2] <= _FLOOR).sum())
+    return np.concatenate([edges[:close], near, edges[close:]])
 
 
 def _select(tree: Floats, settings: ClusterSettings) -> tuple[Ints, Floats]:

@@ -14,10 +14,12 @@ from embeddings.templates import even, template
 
 Ints = NDArray[np.int64]
 Labels = NDArray[np.int32] | Ints
-_WORD = rf"[\p{{L}}--[{UNSPACED}]][\p{{L}}\p{{M}}\p{{N}}'’]+"  # for polars, like the next
+_WORD = rf"[\p{{L}}--[{UNSPACED}]][[\p{{L}}\p{{M}}\p{{N}}'’]--[{UNSPACED}]]+"  # for polars, like the next
 # Addresses and keys, also with a blank between tokens: what they are made of are no words.
 _NO_WORDS = r"[\w+-]+(?: ?[.+-] ?[\w+-]+)* ?@ ?[\w+-]+(?: ?\. ?[\w+-]+)+|[a-z0-9_-]{20,}"
 _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
+_BUT_FIRST = rf"[{UNSPACED}]([{UNSPACED}]+)"  # of each run, for the pairs that begin at its second letter
+_READ = 8_000  # characters of a text: the search for addresses takes the square of a text's length
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -61,12 +63,12 @@ def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict
         return {}
     label = np.repeat(list(samples), [len(part) for part in samples.values()])
     text = pl.Series([texts[row] for row in rows], dtype=pl.String).str.to_lowercase()
-    text = text.str.replace_all(_NO_WORDS, " ")
+    text = text.str.slice(0, _READ).str.replace_all(_NO_WORDS, " ")
     frame = pl.DataFrame({"label": label, "text": text}).with_columns(
         pl.concat_list(
             pl.col("text").str.extract_all(_WORD),
             pl.col("text").str.extract_all(_PAIR),
-            pl.col("text").str.slice(1).str.extract_all(_PAIR),
+            pl.col("text").str.replace_all(_BUT_FIRST, " $1 ").str.extract_all(_PAIR),
         )
         .list.unique(maintain_order=True)
         .alias("word")

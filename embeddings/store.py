@@ -150,7 +150,7 @@ def text_keys(texts: Sequence[str]) -> Keys:
 
 
 def read_shard(folder: Path, dimension: int) -> Shard | None:
-    """Read a shard; one that is damaged is deleted, one that another run deleted is None as well."""
+    """Read a shard; one that is damaged is deleted, one that is gone or cannot be read is None as well."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         keys = np.load(folder / "keys.npy", allow_pickle=False)
@@ -167,7 +167,9 @@ def read_shard(folder: Path, dimension: int) -> Shard | None:
         if not folder.exists():
             return None
         sound = False
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError, EOFError):
         sound = False
     if not sound:
         _log.warning("a shard of the vector store was damaged and is made again")
@@ -183,6 +185,7 @@ def write_shard(parent: Path, keys: Keys, vectors: Vectors) -> None:
     parent.mkdir(parents=True, exist_ok=True)
     made = Path(mkdtemp(prefix=".", dir=parent))
     try:
+        made.chmod(0o755)
         np.save(made / "keys.npy", keys, allow_pickle=False)
         np.save(made / "vectors.npy", vectors, allow_pickle=False)
         manifest = {

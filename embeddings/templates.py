@@ -168,7 +168,8 @@ def _write(skeleton: _Skeleton, parsed: list[_Parsed]) -> Template:
         if filled[gap] > 0.1 * len(parsed):
             pieces.append(f" {SLOT} ")
         elif pieces and gap < len(keep):
-            pieces.append(base.text[spans[keep[gap - 1]][1] : spans[keep[gap - 1] + 1][0]])
+            between = base.text[spans[keep[gap - 1]][1] : spans[keep[gap - 1] + 1][0]]
+            pieces.append(f" {SLOT} " if between.strip() else between)  # what was left out of a long text
         if gap < len(keep):
             begin, end = spans[keep[gap]]
             pieces.append(base.text[begin:end])

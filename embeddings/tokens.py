@@ -26,7 +26,7 @@ _PROBES = (
 )
 _LOCAL_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _CUTTING = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
-_LOCAL_PRE_TOKENIZERS = _CUTTING | {"Punctuation", "Digits", "UnicodeScripts", "FixedLength"}
+_LOCAL_PRE_TOKENIZERS = _CUTTING | {"Punctuation", "Digits", "UnicodeScripts", "FixedLength", "Split"}
 
 
 class Pieces(NamedTuple):
@@ -128,8 +128,10 @@ def _gather(ids: NDArray[np.int32], starts: Ints, pieces: Ints, texts: Ints) -> 
 
 def _is_local(tokenizer: Tokenizer) -> bool:
     """Say whether a text's ids are those of its pieces: by the kinds of its parts, then on probes."""
-    kinds = _kinds(tokenizer.normalizer), _kinds(tokenizer.pre_tokenizer)
-    if not kinds[1] & _CUTTING or kinds[0] - _LOCAL_NORMALIZERS or kinds[1] - _LOCAL_PRE_TOKENIZERS:
+    normalizers, cutters = _kinds(tokenizer.normalizer), _kinds(tokenizer.pre_tokenizer)
+    if not cutters or cutters[0] not in _CUTTING:
+        return False
+    if set(normalizers) - _LOCAL_NORMALIZERS or set(cutters) - _LOCAL_PRE_TOKENIZERS:
         return False
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     if any(any(character.isspace() for character in content) for content in added):
@@ -143,9 +145,9 @@ def _is_local(tokenizer: Tokenizer) -> bool:
     )
 
 
-def _kinds(part: Any) -> set[str]:  # noqa: ANN401 - the tokenizers library types its parts as Any
-    """Return the kinds of a tokenizer's part, a sequence taken apart."""
+def _kinds(part: Any) -> list[str]:  # noqa: ANN401 - the tokenizers library types its parts as Any
+    """Return the kinds of a tokenizer's part, a sequence taken apart, in their order."""
     if part is None:
-        return set()
+        return []
     name = type(part).__name__
-    return set().union(*map(_kinds, part)) if name == "Sequence" else {name}
+    return list(chain.from_iterable(map(_kinds, part))) if name == "Sequence" else [name]

@@ -3,13 +3,16 @@
 Words are runs of letters, marks and digits, or of punctuation, in lower case and compatibility form. Frequent
 words are tokens; every other word is read greedily as the longest known pieces (WordPiece without a
 continuation mark, so that a piece has one vector wherever it stands). That is also how scripts without spaces
-are read: there a "word" is a whole clause, and its frequent n-grams are the pieces.
+are read: there a "word" is a whole clause, and its frequent n-grams are the pieces. A character that no token
+has is a word of its own: of a word that holds one, WordPiece would read nothing at all.
 """
+
+import re
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 Ints = NDArray[np.int64]
 UNKNOWN = "[UNK]"
@@ -82,8 +85,13 @@ def tokenizer_of(tokens: list[str]) -> Tokenizer:
     )
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    known = "".join(re.escape(token) for token in tokens if len(token) == 1)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.FixedLength(LONGEST)]
+        [
+            pre_tokenizers.Whitespace(),
+            pre_tokenizers.Split(Regex(f"[^{known}]" if known else "."), "isolated"),
+            pre_tokenizers.FixedLength(LONGEST),
+        ]
     )
     tokenizer.add_special_tokens([AddedToken(SLOT, normalized=False, special=True)])
     return tokenizer

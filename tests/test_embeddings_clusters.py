@@ -9,6 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 from embeddings.clusters import Clusters, ClusterSettings, cluster, cluster_vectors, join
 from embeddings.index import IndexSettings, nearest
 from embeddings.neighbours import Neighbours, Vectors, unit_rows
+from embeddings.vectors import unknown_vector
 
 INDEX = IndexSettings(k=15)
 
@@ -82,6 +83,25 @@ def test_groups_that_no_neighbour_joins_are_kept_apart() -> None:
     vectors, truth = blobs([40] * 10)
     found = run(vectors)
     assert adjusted_rand_score(truth, found.labels) == 1.0
+
+
+@pytest.mark.parametrize(
+    "sizes", [[20] * 5 + [100] * 2, [100] * 2 + [20] * 5, [20, 100, 20, 20, 100, 20, 20]]
+)
+def test_groups_that_are_too_small_make_no_cluster_together(sizes: list[int]) -> None:
+    vectors, truth = blobs(sizes, d=32, spread=0.02)
+    found = run(vectors, least=50)
+    large = np.array(sizes)[truth] == 100
+    assert found.labels.max() == 1
+    assert (found.labels[~large] == -1).all()
+    assert adjusted_rand_score(truth[large], found.labels[large]) == 1.0
+
+
+def test_texts_of_which_the_encoder_knows_nothing_are_noise() -> None:
+    vectors, _ = blobs([40, 40])
+    found = run(np.concatenate([np.tile(unknown_vector(16), (40, 1)), vectors]))
+    assert found.labels.tolist() == [-1] * 40 + [0] * 40 + [1] * 40
+    assert (found.strengths[:40] == 0).all()
 
 
 def test_a_group_larger_than_k_is_one_cluster() -> None:

@@ -35,6 +35,14 @@ def test_templates_work_in_scripts_without_spaces() -> None:
     assert found.text == "请把“ <*> ”翻译成英文。"
 
 
+def test_what_was_left_out_of_long_texts_is_a_slot() -> None:
+    fixed = [" ".join(f"{word}{i}" for i in range(800)) for word in ("before", "after")]
+    texts = [f"{fixed[0]} {' '.join(f'own{n}x{i}' for i in range(300))} {fixed[1]}" for n in range(20)]
+    found = template(texts).text
+    assert "<*>" in found
+    assert "own" not in found
+
+
 def test_texts_with_nothing_in_common_are_one_slot() -> None:
     assert template(["alpha beta", "gamma", "delta epsilon"]) == ("<*>", 0.0)
 
@@ -80,6 +88,17 @@ def test_addresses_and_keys_are_no_words() -> None:
     texts += [f"noise {i}" for i in range(60)]
     (found, _) = describe(texts, np.repeat([0, 1], 60), DescribeSettings())
     assert set(found.keywords) == {"refund", "my", "order", "mail", "key"}
+
+
+def test_words_of_scripts_without_blanks_are_found_wherever_they_begin() -> None:
+    noun = "猫狗鸟鱼马牛羊虎鹿蛇"
+    texts = [f"{i}. 请介绍编程语言{noun[i % 10]}" for i in range(40)]
+    texts += [f"用Python编写一个{noun[i % 10]}函数{i}" for i in range(40)]
+    texts += [f"hello world {i}" for i in range(40)]
+    labels = np.repeat([0, 1, -1], 40)
+    told, asked = describe(texts, labels, DescribeSettings(keywords=20))
+    assert {"介绍", "编程", "语言"} <= set(told.keywords)
+    assert "python" in asked.keywords
 
 
 def test_no_cluster_no_description() -> None:

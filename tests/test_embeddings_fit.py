@@ -1,6 +1,7 @@
 """Tests of the encoder that is fitted on the prompts."""
 
 import hashlib
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_any_script_is_read(tmp_path):
     np.fill_diagonal(near, -2)
     assert not (vectors == unknown_vector(vectors.shape[1])).all(axis=1).any()
     assert np.array_equal(near.argmax(axis=1) // 8, np.arange(len(texts)) // 8)
+
+
+def test_a_character_that_was_never_seen_costs_no_more_than_itself(tmp_path):
+    rng = random.Random(1)
+    known = [chr(0x4E00 + i) for i in range(300)]
+    texts = ["".join(rng.choices(known, k=20)) for _ in range(400)]
+    fit_encoder(texts, None, tmp_path / "e", SMALL, seed=1)
+    encoder = encoder_at(tmp_path / "e")
+    odd = [text[:10] + chr(0x7000 + i) + text[11:] for i, text in enumerate(texts[:50])]
+    near = encoder.encode(odd) @ encoder.encode(texts).T
+    assert (near.argmax(axis=1) == np.arange(50)).mean() > 0.9
 
 
 def test_rows_have_length_one_and_unknown_texts_one_vector(fitted):

@@ -1,5 +1,6 @@
 """Tests of the store of vectors."""
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -77,6 +78,21 @@ def test_a_damaged_shard_is_made_again(tmp_path, name, harm):
     np.testing.assert_array_equal(vectors, expected)
     assert n_new == 20
     assert store.encode(encoder, texts_up_to(20))[1] == 0
+
+
+def test_a_shard_that_cannot_be_opened_now_is_there_later(tmp_path, monkeypatch):
+    store = VectorStore(tmp_path)
+    store.encode(CountingEncoder(), texts_up_to(10))
+
+    def busy(*_args, **_more):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as now:
+        now.setattr(np, "load", busy)
+        store.encode(CountingEncoder(), texts_up_to(2))
+    encoder = CountingEncoder()
+    store.encode(encoder, texts_up_to(10))
+    assert encoder.asked == []
 
 
 def test_the_least_recently_used_go_when_there_is_no_room(tmp_path):
