@@ -150,7 +150,8 @@ def _not_tested(log: Traffic, case: Case) -> list[str]:
 def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:
     group = case.group
     inside = log.rows[group.rows]
-    extra = [pl.col("ip").drop_nulls().n_unique().alias("n_ips")] if "ip" in inside.columns else []
+    n_ips = pl.col("ip").drop_nulls().n_unique().replace(0, None)
+    extra = [n_ips.alias("n_ips")] if "ip" in inside.columns else []
     seen = inside.group_by("account_id").agg(
         pl.len().alias("n_prompts"),
         pl.col("weight").sum().alias("estimated_prompts"),

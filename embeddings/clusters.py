@@ -49,9 +49,6 @@ class ClusterSettings:
     min_cluster_size: _Size = 12
     min_samples: _Samples = 5
     selection: _Selection = "eom"
-    epsilon: Annotated[
-        float, Field(ge=0, description="Clusters closer than this distance are not split further.")
-    ] = 0.0
     smoothing: _Smoothing = 6
     join: _Join = 0.35
 
@@ -240,7 +237,6 @@ def _select(tree: Floats, settings: ClusterSettings) -> tuple[Ints, Floats]:
         make_single_linkage(edges),
         settings.min_cluster_size,
         settings.selection,
-        cluster_selection_epsilon=settings.epsilon,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from prefect import get_client
 from prefect import serve as serve_deployments
@@ -29,6 +30,7 @@ from flows.settings import FITTED, DetectSettings
 from flows.upkeep import clean_up, refit
 
 TAG = "hydrascope"  # of every run
+NOT_IN_NAMES = "/%&<>"  # of Prefect's deployments
 TELL = "hydrascope: tell of a reported campaign"
 STUCK = "hydrascope: mark a stuck run"
 SILENCE = timedelta(minutes=10)  # a run says every three minutes that it lives
@@ -64,7 +66,13 @@ class Plan:
     webhook: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a cron line that is none."""
+        """Refuse a cron line that is none, and what Prefect or nobody can call."""
+        if not self.name or set(self.name) & set(NOT_IN_NAMES):
+            raise InputError(f"--name {self.name!r}: expected a name without any of {' '.join(NOT_IN_NAMES)}")
+        if self.webhook is not None:
+            url = urlsplit(self.webhook)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise InputError(f"--webhook {self.webhook!r}: expected a URL such as https://host/path")
         try:
             Cron(self.nightly)
         except ValueError:
@@ -116,12 +124,12 @@ def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
 
 def deploy(plan: Plan, pool: str) -> list[str]:
     """Put a plan's deployments into a work pool of processes, and the automations; return their names."""
+    made = deployments(plan, pool)  # what is at fault is said before anything is put on the server
     with get_client(sync_client=True) as client:
         try:
             client.read_work_pool(pool)
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-    made = deployments(plan, pool)
     for deployment in made:
         deployment.apply()
     automate(plan)
@@ -134,22 +142,26 @@ def serve(plan: Plan, limit: int = 1) -> None:
     The schedules go on while nobody serves them: what was due meanwhile is late, and caught up.
     """
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop'")  # prefect 3.8.8, when told to end
-    automate(plan)
     made = deployments(plan)
+    automate(plan)
     serve_deployments(*made, limit=limit, pause_on_shutdown=False, print_starting_message=False)
 
 
 def automate(plan: Plan) -> list[Automation]:
-    """Create or replace the automations: stuck runs are marked, a webhook is told of reported campaigns."""
+    """Create or replace the automations: stuck runs are marked, a webhook is told of reported campaigns.
+
+    Without a webhook nobody is told any more.
+    """
     wanted = [stuck_run()]
     if plan.webhook:
         headers = SecretDict({"content-type": "application/json"})
         block = Webhook(method="POST", url=SecretStr(plan.webhook), headers=headers)
         name = blake2b(plan.name.encode(), digest_size=4).hexdigest()  # blocks are not called just anything
         wanted.append(reported_campaign(plan, block.save(f"hydrascope-{name}", overwrite=True)))
-    for automation in wanted:
-        for old in _named(automation.name):
+    for name in (STUCK, f"{TELL} of {plan.name}"):
+        for old in _named(name):
             old.delete()
+    for automation in wanted:
         automation.create()
     return wanted
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
 
 import fsspec
 import pyarrow.parquet as pq
+from fsspec.utils import glob_translate
 
 from flows.errors import InputError
 
@@ -68,9 +70,24 @@ def is_part_of(url: str, file: Path) -> bool:
     fs, path = fsspec.core.url_to_fs(url)
     if not is_local(fs):
         return False
-    matched = [folder for folder in file.parents if "=" in folder.name and folder.match(path)]
-    folders = [Path(path)] if fs.isdir(path) else matched
-    return any(f in file.parents and _is_part(str(file), str(f)) for f in folders)
+    file = file.resolve()
+    if fs.isdir(path):
+        folder = Path(path).resolve()
+        return folder in file.parents and _is_part(str(file), str(folder))
+    if fs.exists(path):
+        return False
+    root = _parent(re.split("[*?[]", path)[0])
+    glob = re.compile(glob_translate(f"{Path(root).resolve()}{path.removeprefix(root)}"))
+    return bool(glob.match(str(file))) or any(
+        "=" in folder.name and glob.match(str(folder)) and _is_part(str(file), str(folder))
+        for folder in file.parents
+    )
+
+
+def shown(path: str, names: Mapping[Any, str]) -> str:
+    """Return a path of a log without what its folders say of an account; names: the log's by ours."""
+    account = re.escape(quote(names.get("account_id", "account_id")))
+    return re.sub(rf"(?<=/)({account}=)[^/]*", r"\1…", path)
 
 
 def _is_part(file: str, folder: str) -> bool:
@@ -78,13 +95,14 @@ def _is_part(file: str, folder: str) -> bool:
     return name.endswith(SUFFIXES) and name[0] not in "._" and all("=" in part for part in above)
 
 
-def open_parquet(fs: fsspec.AbstractFileSystem, path: str) -> pq.ParquetFile:
-    """Open a file of a log; raises InputError for what is not Parquet."""
+def open_parquet(fs: fsspec.AbstractFileSystem, path: str, names: Mapping[Any, str]) -> pq.ParquetFile:
+    """Open a file of a log; raises InputError for what is not Parquet. names: as for `shown`."""
     try:
         where = path if is_local(fs) else fs.open(path)
         return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
     except Exception as error:
-        raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from error
+        said = first_line(error).replace(path, shown(path, names))
+        raise InputError(f"cannot read {shown(path, names)} as Parquet: {said}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
+from flows.sample import SetAside
 from flows.source import OPTIONAL
 from flows.times import moment
 from flows.versions import versions
@@ -122,11 +123,12 @@ def _supersede(output: Path, run: Path) -> None:
 def manifest(run: Run) -> dict[str, Any]:
     """Return what is recorded of a run besides its tables."""
     sampled, found, fitted = run.done("sample") or {}, run.done("evidence") or {}, run.done("fit") or {}
+    nothing = sampled["in"] == sampled["set_aside"].get(SetAside.UNREADABLE_TIME, 0)  # which any window has
     seconds = {stage: round(sum(c["seconds"] for c in parts(run, stage)), 3) for stage in ORDER}
     return {
         "run_id": run.run_id,
-        "status": "no_rows" if not sampled["in"] else "complete",
-        "no_rows": not sampled["in"],
+        "status": "no_rows" if nothing else "complete",
+        "no_rows": nothing,
         "window_start": instant(sampled["start"]),
         "window_end": instant(sampled["end"]),
         "inputs": {

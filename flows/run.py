@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from embeddings.encoders import EncoderSettings
 from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError, place_of
-from flows.files import file_digest, is_part_of
+from flows.files import file_digest, first_line, is_part_of
 from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
 from flows.source import Source, check_type, open_source
@@ -106,7 +106,7 @@ def open_run(
     base = _digest([STAGES, own_version(), inputs, changing])
     output = output.absolute()
     _writable(output)
-    if is_part_of(source.url, output / "date=" / "prompts.parquet"):
+    if is_part_of(source.url, output / "date=" / "run_id=" / "prompts.parquet"):
         raise InputError(f"{output} lies in the log's folder, its tables would be read as log: name another")
     prior = _prior(output, base, settings)
     run = Run(
@@ -222,6 +222,8 @@ def withdraw(run: Run) -> None:
     discard(run.folder)
     with suppress(OSError):
         _lock(run).unlink()  # who waits for it sees that it is gone, and makes its own
+        (run.output / STAGING).rmdir()  # where this was the first run
+        run.output.rmdir()
 
 
 def discard(folder: Path) -> None:
@@ -316,11 +318,15 @@ def _enforcement(path: Path) -> dict[str, str]:
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path} as Parquet: {str(error).splitlines()[0][:200]}") from None
+        raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from None
     for name in ("account_id", "timestamp", "action"):
         if name not in schema.names:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(schema.names)}")
         check_type(str(path), schema, name, name)
+    try:
+        pq.read_table(path, columns=["account_id", "timestamp", "action"])
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path} to its end: {first_line(error)}") from None
     return {"path": str(path.absolute()), "digest": file_digest(path)}
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
-from flows.files import Fixed, digests_of, find_files, first_line, is_local, keys_of, open_parquet
+from flows.files import Fixed, digests_of, find_files, first_line, is_local, keys_of, open_parquet, shown
 from flows.times import EARLIEST, LATEST
 
 REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
@@ -68,8 +68,8 @@ def open_source(url: str, names: Mapping[Any, str]) -> Source:
     constants = []
     n_rows = 0
     for path in files:
-        parquet = open_parquet(fs, path)
-        found, fixed = _check_columns(path, parquet.schema_arrow, names, keys_of(path, root))
+        parquet = open_parquet(fs, path, names)
+        found, fixed = _check_columns(shown(path, names), parquet.schema_arrow, names, keys_of(path, root))
         present |= found
         constants.append(fixed)
         n_rows += parquet.metadata.num_rows
@@ -132,9 +132,12 @@ def check_type(path: str, schema: pa.Schema, column: str, name: str) -> None:
 
 def _count(path: str, name: str, value: str | None) -> int | None:
     try:
-        return None if value is None else int(value)
+        number = None if value is None else int(value)
     except ValueError:
-        raise InputError(f"{path}: its folder's {name!r} must be an integer") from None
+        raise InputError(f"{path}: its folder's {name!r} must be an integer, and is {value!r}") from None
+    if number is not None and not -(2**63) <= number < 2**63:
+        raise InputError(f"{path}: its folder's {name!r} must be an integer of 64 bits, and is {value}")
+    return number
 
 
 def _mapped(column: str, name: str) -> str:
@@ -171,14 +174,15 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield the rows of a log in order, in batches of bounded size, only `columns` of the contract.
 
-    Text comes as valid UTF-8 (what is not valid is replaced), times as int64 microseconds UTC with null for
-    what cannot be read, counts as int64. Row groups that lie outside `window` (microseconds, end excluded) by
-    their own statistics come as a frame of no columns and as many rows. `only` names the files to read.
+    Text comes as valid UTF-8 (what is not valid is replaced, in names by its number), times as int64
+    microseconds UTC with null for what cannot be read, counts as int64. Row groups that lie outside `window`
+    (microseconds, end excluded) by their own statistics come as a frame of no columns and as many rows.
+    `only` names the files to read.
     """
     fs, _ = fsspec.core.url_to_fs(source.url)
     for number, path in enumerate(source.files):
         if only is None or number in only:
-            yield from _file_batches(open_parquet(fs, path), number, source, columns, window)
+            yield from _file_batches(open_parquet(fs, path, source.columns), number, source, columns, window)
 
 
 def _file_batches(
@@ -188,7 +192,7 @@ def _file_batches(
     columns: Sequence[str],
     window: tuple[int | None, int | None],
 ) -> Iterator[Batch]:
-    schema, names, path = parquet.schema_arrow, source.columns, source.files[number]
+    schema, names = parquet.schema_arrow, source.columns
     there = {column: names[column] for column in columns if names.get(column) in schema.names}
     first = 0
     for group in range(parquet.num_row_groups):
@@ -202,6 +206,7 @@ def _file_batches(
                 yield Batch(number, first, _frame(table, there, columns, source.constants[number]))
                 first += table.num_rows
         except (pa.ArrowException, OSError) as error:
+            path = shown(source.files[number], names)
             raise InputError(f"cannot read {path} to its end: {first_line(error)}") from error
 
 
@@ -269,7 +274,7 @@ def _frame(
         elif pa.types.is_integer(array.type):
             series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.String))
         else:
-            series.append(pl.Series(column, pl.from_arrow(_text(array))))
+            series.append(pl.Series(column, pl.from_arrow(_text(array, exact=column != "prompt"))))
     texts = [pl.col(column).replace("", None) for column in columns if column in TEXT_COLUMNS]
     return pl.DataFrame(series).with_columns(texts)
 
@@ -279,13 +284,17 @@ def _dtype(column: str) -> type[pl.DataType]:
     return pl.Int64 if column in numbers else pl.String
 
 
-def _text(array: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Return valid UTF-8: Arrow hands on whatever bytes a writer put into a string column."""
+def _text(array: pa.ChunkedArray, *, exact: bool) -> pa.Array | pa.ChunkedArray:
+    """Return valid UTF-8: Arrow hands on whatever bytes a writer put into a string column.
+
+    exact: by number what is not, so that names which differ stay different.
+    """
     raw = array.cast(pa.large_binary())
     try:
         return raw.cast(pa.large_string())
     except pa.ArrowInvalid:
-        mended = [None if v is None else v.decode("utf-8", "replace") for v in raw.to_pylist()]
+        errors = "backslashreplace" if exact else "replace"
+        mended = [None if v is None else v.decode("utf-8", errors) for v in raw.to_pylist()]
         return pa.array(mended, pa.large_string())
 
 

@@ -6,6 +6,7 @@ into; it returns small counts. It reads only what earlier stages wrote: no stage
 
 import json
 import os
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -171,7 +172,8 @@ def link(run: Run, part: str, out: Path) -> Counts:
     profiles = np.full(log.n_accounts, -1, dtype=np.int64)
     if len(chosen):
         ones = np.ones(len(chosen), dtype=np.int64)
-        found, _ = cluster_vectors(points, ones, run.settings.index, run.settings.profiles, run.settings.seed)
+        index = replace(run.settings.index, factory="")  # a factory suits the vectors of prompts
+        found, _ = cluster_vectors(points, ones, index, run.settings.profiles, run.settings.seed)
         profiles[chosen] = found.labels
     number = pl.DataFrame({"account_id": log.accounts["account_id"], "profile": profiles})
     rows = rows.join(number, on="account_id", how="left", maintain_order="left")

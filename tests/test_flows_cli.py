@@ -136,6 +136,17 @@ def test_bans_and_limits_at_fault_are_one_line_and_exit_code_2(
     assert (code, err.count("\n"), said in err) == (2, 1, True), err
 
 
+def test_bans_that_break_off_are_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
+    bans = {"account_id": ["a"] * 1000, "timestamp": [START] * 1000, "action": ["ban"] * 1000}
+    pl.DataFrame(bans).write_parquet(tmp_path / "bans.parquet")
+    raw = bytearray((tmp_path / "bans.parquet").read_bytes())
+    raw[4:60] = bytes(56)
+    (tmp_path / "bans.parquet").write_bytes(raw)
+    log, given = write(rows(), tmp_path / "log"), ("--enforcement", tmp_path / "bans.parquet", "--plain")
+    code, _, err = call("detect", log, "--output", tmp_path / "out", *given)
+    assert (code, err.count("\n"), "cannot read" in err, (tmp_path / "out").exists()) == (2, 1, True, False)
+
+
 def test_a_column_that_is_there_twice_is_one_line_and_exit_code_2(tmp_path: Path, call: Any) -> None:
     log = rows().to_arrow()
     pq.write_table(log.append_column("prompt", log["prompt"]), tmp_path / "log.parquet")
@@ -191,8 +202,7 @@ def test_a_file_that_breaks_off_is_found_while_reading_and_nothing_is_left(tmp_p
     code, _, err = call("detect", log, "--output", tmp_path / "out", "--plain")
     assert code == 2
     assert "cannot read" in err
-    assert not list((tmp_path / "out").glob("date=*"))
-    assert list((tmp_path / "out" / ".staging").glob("*")) == []
+    assert not (tmp_path / "out").exists()
 
 
 ODD: dict[str, Any] = {
@@ -239,7 +249,8 @@ def test_bytes_that_are_no_utf8_are_valid(tmp_path: Path, call: Any) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_window_without_rows_is_marked(tmp_path: Path, call: Any) -> None:
-    run = detect(call, write(rows(), tmp_path), "--start", "2026-07-01", "--end", "2026-07-02")
+    times = [None, *[START] * 39]  # a time that cannot be read is of no window
+    run = detect(call, write(rows(timestamp=times), tmp_path), "--start", "2026-07-01", "--end", "2026-07-02")
     assert json.loads((run / "manifest.json").read_text())["no_rows"] is True
 
 

@@ -184,7 +184,17 @@ def test_an_output_whose_tables_would_be_read_as_the_log_is_refused(tmp_path: Pa
             open_run(str(tmp_path), tmp_path / name, DetectSettings(), (None, None))
     with pytest.raises(InputError, match="would be read as log"):
         open_run(str(tmp_path / "date=*"), tmp_path, DetectSettings(), (None, None))
-    others = ("", "out"), ("date=2026-06-01", "out"), ("date=2026-06-01/log.parquet", ""), ("date=*", "out")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for log, name in (("**/*.parquet", "out"), ("link", ""), ("link/d*/*", "")):
+        with pytest.raises(InputError, match="would be read as log"):
+            open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
+    others = (
+        ("", "out"),
+        ("*/*.parquet", "out"),
+        ("date=2026-06-01", "out"),
+        ("date=2026-06-01/log.parquet", ""),
+        ("date=*", "out"),
+    )
     for log, name in others:
         open_run(str(tmp_path / log), tmp_path / name, DetectSettings(), (None, None))
 

@@ -195,6 +195,9 @@ def test_a_scheduled_run_fires_and_a_late_one_catches_up_each_over_its_own_day(
     [
         (["--zone", "Mars/Olympus"], "--zone Mars/Olympus"),
         (["--nightly", "at noon"], "--nightly at noon"),
+        (["--name", "R&D"], "--name 'R&D'"),
+        (["--name", ""], "--name ''"),
+        (["--webhook", "example.com/x"], "--webhook 'example.com/x'"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused(

@@ -117,8 +117,21 @@ def test_what_the_folders_of_a_dataset_say_stands_for_columns_that_its_files_lac
 
 def test_a_folder_that_gives_a_column_no_value_of_its_type_is_named(tmp_path: Path) -> None:
     write(tmp_path / "status=ok" / "1.parquet")
-    with pytest.raises(InputError, match="its folder's 'status' must be an integer"):
+    with pytest.raises(InputError, match="its folder's 'status' must be an integer, and is 'ok'"):
         open_source(str(tmp_path), {})
+    write(tmp_path / "far" / f"status={10**20}" / "1.parquet")
+    with pytest.raises(InputError, match="'status' must be an integer of 64 bits, and is 10"):
+        open_source(str(tmp_path / "far"), {})
+
+
+@pytest.mark.parametrize("column", ["account_id", "user"])
+def test_what_folders_say_of_accounts_is_in_no_message(tmp_path: Path, column: str) -> None:
+    bad = Path(write(tmp_path / "date=1" / f"{column}=alice%40example.com" / "1.parquet", prompt=None))
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"/date=1/{column}=…/1.parquet") as error:
+            open_source(str(tmp_path), {"account_id": column})
+        assert "alice" not in str(error.value)
+        bad.write_bytes(b"PAR1")
 
 
 def test_any_filesystem_that_fsspec_knows_is_read() -> None:
@@ -176,6 +189,12 @@ def test_bytes_that_are_no_utf8_are_replaced_and_nul_is_kept(tmp_path: Path) -> 
     for kind in (raw, raw.view(pa.string())):
         log = write(tmp_path / "log.parquet", prompt=kind)
         assert read(log, "prompt")["prompt"].to_list() == ["a��b", "nul\0x"]
+
+
+def test_names_that_differ_in_bytes_that_are_no_utf8_are_different(tmp_path: Path) -> None:
+    raw = pa.array(["josé".encode("latin-1"), "josè".encode("latin-1")], pa.binary()).view(pa.string())
+    log = write(tmp_path / "log.parquet", account_id=raw)
+    assert read(log, "account_id")["account_id"].to_list() == ["jos\\xe9", "jos\\xe8"]
 
 
 def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: Path) -> None:
