@@ -259,7 +259,7 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
         run_flow(
             flow(name="tell")(tell), each, {"run_dir": run_dir, "output": output, "settings": WorkSettings()}
         )
-    until(lambda: len(got) == found.height > 50)
+    until(lambda: len(got) == found.height > 50, 180)  # fifty calls, one by one
     reported = {"event": {"name": ["hydrascope.campaign.reported"]}, "occurred": {"since": began}}
     assert ask("/events/filter", filter=reported)["total"] == found.height
     told = {one["campaign"]: one["accounts"] for one in got}
