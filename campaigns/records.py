@@ -136,8 +136,7 @@ def _campaign(
 
 def _not_tested(log: Traffic, case: Case) -> list[str]:
     """Return the signals and the innocent explanations that were not weighed, and what a log cannot tell."""
-    left_out = {f.signal: f.reason for f in case.findings.values() if f.status is Status.NOT_TESTED}
-    reasons = {str(signal): reason for signal, reason in left_out.items()}
+    reasons = {str(f.signal): f.reason for f in case.findings.values() if f.status is Status.NOT_TESTED}
     for explanation in untested(case.explanations):
         signal = UNTOLD.get(explanation)
         known = "fewer than half of its accounts have one" if log.has("org_id") else "no org_id column"

@@ -319,12 +319,13 @@ def _enforcement(path: Path) -> dict[str, str]:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from None
-    for name in ("account_id", "timestamp", "action"):
+    columns = ["account_id", "timestamp", "action"]
+    for name in columns:
         if name not in schema.names:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(schema.names)}")
         check_type(str(path), schema, name, name)
     try:
-        pq.read_table(path, columns=["account_id", "timestamp", "action"])
+        pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"cannot read {path} to its end: {first_line(error)}") from None
     return {"path": str(path.absolute()), "digest": file_digest(path)}
