@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from embeddings.index import IndexSettings, nearest
 from embeddings.neighbours import Neighbours, smoothed, unit_rows
-from embeddings.vectors import Vectors, unknown_vector
+from embeddings.vectors import Vectors, distinct, unknown_vector
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -101,10 +101,22 @@ def cluster_vectors(
     clusters: ClusterSettings,
     seed: int,
 ) -> tuple[Clusters, Neighbours]:
-    """Find the clusters of (n, d) vectors: neighbours, then HDBSCAN. The whole engine."""
+    """Find the clusters of (n, d) vectors: neighbours, then HDBSCAN. The whole engine.
+
+    Equal vectors are one point: the copies of one would be all the neighbours that it has, and to find that
+    out costs their square. The neighbours that are returned are those points'.
+    """
     vectors = unit_rows(vectors)
-    neighbours = nearest(vectors, index, seed)
-    return cluster_smoothed(vectors, neighbours, counts, clusters), neighbours
+    first, of = distinct(vectors)
+    points = vectors[first]
+    neighbours = nearest(points, index, seed)
+    found = cluster_smoothed(points, neighbours, together(counts, of), clusters)
+    return Clusters(found.labels[of], found.strengths[of]), neighbours
+
+
+def together(counts: Ints, of: Ints) -> Ints:
+    """Return how often each point occurs, (m,), from how often each text does and which point it is, (n,)."""
+    return np.bincount(of, counts).astype(np.int64)
 
 
 def cluster_smoothed(

@@ -32,6 +32,21 @@ def finish(vectors: Vectors) -> Vectors:
     return vectors
 
 
+def distinct(vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first row (m,) of each different one of (n, d), ascending, and (n,) which of these each is.
+
+    Bit by bit: rows are told apart by 64 bits of a hash, which two in a million rows share once in ten
+    million runs.
+    """
+    odd = np.random.default_rng(0).integers(1 << 63, size=vectors.shape[1], dtype=np.uint64) * 2 + 1
+    bits = np.ascontiguousarray(vectors, dtype=np.float32).view(np.uint32)
+    _, first, of = np.unique(np.einsum("nd,d->n", bits, odd), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order], place[of]
+
+
 def in_threads(block: Callable[[int, int], None], n: int) -> None:
     """Call `block` with the first row and the end of every block of n rows."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -112,44 +112,50 @@ def embed(run: Run, part: str, out: Path) -> Counts:
 
 
 def index(run: Run, part: str, out: Path) -> Counts:
-    """Index a view's vectors, as wide as the recall asked for needs."""
+    """Index a view's vectors, equal ones as one point, as wide as the recall asked for needs."""
     from embeddings.index import prepare, save
+    from embeddings.vectors import distinct
 
     vectors = vectors_of(run, part)
-    made = prepare(vectors, run.settings.index, run.settings.seed, _done(run, "fit")["identity"])
+    first, of_text = distinct(vectors)
+    made = prepare(vectors[first], run.settings.index, run.settings.seed, _done(run, "fit")["identity"])
     save(made, out / "index")
-    return {"texts": len(vectors), "recall": round(made.recall, 4), "index": made.ran}
+    np.save(out / "first.npy", first)
+    np.save(out / "of_text.npy", of_text)
+    return {"points": len(first), "recall": round(made.recall, 4), "index": made.ran}
 
 
 def neighbours(run: Run, part: str, out: Path) -> Counts:
-    """Find the nearest others of the texts of one shard of a view, in the index of the view."""
+    """Find the nearest others of the points of one shard of a view, in the index of the view."""
     from embeddings.index import load, neighbours_of, query_shards
 
     view, shard = part.split("/")
-    vectors = vectors_of(run, view)
-    start, end = query_shards(len(vectors), len(shard_bounds(run, view)))[int(shard)]
+    points = _points_of(run, view)
+    start, end = query_shards(len(points), len(shard_bounds(run, view)))[int(shard)]
     made = load(run.place("index", view) / "index", run.settings.index, _done(run, "fit")["identity"])
-    found = neighbours_of(made, vectors, (start, end))
+    found = neighbours_of(made, points, (start, end))
     np.save(out / "indices.npy", found.indices)
     np.save(out / "distances.npy", found.distances)
-    return {"texts": end - start}
+    return {"points": end - start}
 
 
 def cluster(run: Run, part: str, out: Path) -> Counts:
     """Find the clusters of a view, and say what each one is about."""
-    from embeddings.clusters import cluster_smoothed
+    from embeddings.clusters import cluster_smoothed, together
     from embeddings.describe import describe
 
     texts = pl.read_parquet(run.place("views", part) / "texts.parquet", glob=False)
     counts = texts["count"].to_numpy().astype(np.int64)
-    vectors = vectors_of(run, part)
-    found = cluster_smoothed(vectors, _neighbours_of(run, part), counts, run.settings.clusters)
-    described = describe(texts["text"].to_list(), found.labels, run.settings.describe)
-    np.save(out / "labels.npy", found.labels)
-    np.save(out / "strengths.npy", found.strengths)
+    of_text = np.load(run.place("index", part) / "of_text.npy")
+    points, near = _points_of(run, part), _neighbours_of(run, part)
+    found = cluster_smoothed(points, near, together(counts, of_text), run.settings.clusters)
+    labels = found.labels[of_text]
+    described = describe(texts["text"].to_list(), labels, run.settings.describe)
+    np.save(out / "labels.npy", labels)
+    np.save(out / "strengths.npy", found.strengths[of_text])
     words = [{"label": d.label, "template": d.template, "keywords": list(d.keywords)} for d in described]
     (out / "words.json").write_text(json.dumps(words))
-    noise = int(counts[found.labels < 0].sum())
+    noise = int(counts[labels < 0].sum())
     return {"clusters": len(described), "noise_rows": noise, "rows": int(counts.sum())}
 
 
@@ -224,8 +230,14 @@ def vectors_of(run: Run, view: str) -> NDArray[np.float32]:
     return _joined(run, "embed", view, "vectors.npy")
 
 
+def _points_of(run: Run, view: str) -> NDArray[np.float32]:
+    """Return the different vectors of a view's texts: what is searched and clustered."""
+    first = np.load(run.place("index", view) / "first.npy")
+    return vectors_of(run, view)[first]
+
+
 def _neighbours_of(run: Run, view: str) -> "Neighbours":
-    """Return the neighbours of a view's distinct texts, from their shards."""
+    """Return the neighbours of a view's points, from their shards."""
     from embeddings.neighbours import Neighbours
 
     indices = _joined(run, "neighbours", view, "indices.npy")

@@ -1,6 +1,8 @@
 """Fixtures that more than one test file uses."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from flows.server import set_defaults
 
 # Before anything imports Prefect: no test touches the home of whoever runs it, or a server of theirs.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="hydrascope-tests-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 os.environ["PREFECT_UI_ENABLED"] = "1"  # for the tests in a browser
 os.environ.pop("PREFECT_API_URL", None)
 set_defaults()

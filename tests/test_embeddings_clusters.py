@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 from embeddings.clusters import Clusters, ClusterSettings, cluster, cluster_vectors, join
 from embeddings.index import IndexSettings, nearest
 from embeddings.neighbours import Neighbours, Vectors, unit_rows
-from embeddings.vectors import unknown_vector
+from embeddings.vectors import distinct, unknown_vector
 
 INDEX = IndexSettings(k=15)
 
@@ -119,9 +119,30 @@ def test_a_thousand_copies_and_a_thousand_paraphrases_are_a_cluster_each() -> No
 def test_copies_counted_once_or_written_out_give_the_same_clusters() -> None:
     vectors, truth = blobs([3, 40, 40])
     counts = np.where(truth == 0, 20, 1)
-    short = run(vectors, counts)
-    long = run(np.repeat(vectors, counts, axis=0))
+    written = np.repeat(vectors, counts, axis=0)
+    short = cluster(nearest(vectors, INDEX, seed=0), counts, ClusterSettings())
+    long = cluster(nearest(written, INDEX, seed=0), np.ones(len(written), dtype=np.int64), ClusterSettings())
     assert adjusted_rand_score(np.repeat(short.labels, counts), long.labels) > 0.95
+
+
+def test_equal_vectors_are_one_point() -> None:
+    vectors, _ = blobs([3, 40, 40], spread=0.2)
+    counts = np.random.default_rng(0).integers(1, 40, len(vectors))
+    order = np.random.default_rng(1).permutation(counts.sum())
+    place = np.repeat(np.arange(len(vectors)), counts)[order]
+    short, long = run(vectors, counts), run(vectors[place])
+    assert adjusted_rand_score(short.labels[place], long.labels) == 1.0
+    np.testing.assert_allclose(short.strengths[place], long.strengths, rtol=1e-4)
+
+
+def test_rows_that_differ_in_one_bit_are_told_apart() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    vectors[10, 3], vectors[20] = np.nextafter(vectors[11, 3], np.float32(9)), vectors[5]
+    vectors[10, :3], vectors[10, 4:] = vectors[11, :3], vectors[11, 4:]
+    first, of = distinct(vectors)
+    plain = [next(i for i, other in enumerate(vectors) if (other == row).all()) for row in vectors]
+    assert first[of].tolist() == plain
+    assert first.tolist() == sorted(set(plain))
 
 
 def test_zero_vectors_do_no_harm() -> None:

@@ -84,8 +84,9 @@ def test_a_stage_is_finished_or_not_there(tmp_path: Path) -> None:
 
 def test_clusters_are_those_of_the_engine_with_the_settings_of_the_run(tmp_path: Path) -> None:
     found = []
+    shouted = planted().with_columns(pl.format("{}b", "request_id"), pl.col("prompt").str.to_uppercase())
+    log = write(pl.concat([planted(), shouted]), tmp_path)
     for smoothing, share in ((0, 1.0), (6, 0.35)):
-        log = write(planted(), tmp_path)
         settings = DetectSettings(clusters={"smoothing": smoothing, "join": share, "min_cluster_size": 4})
         run = open_run(str(log), tmp_path / f"out{smoothing}", settings, (None, None))
         prepare(run, plain())
@@ -94,6 +95,7 @@ def test_clusters_are_those_of_the_engine_with_the_settings_of_the_run(tmp_path:
         vectors = vectors_of(run, "full")
         expected, _ = cluster_vectors(vectors, counts, settings.index, settings.clusters, settings.seed)
         assert labels.tolist() == expected.labels.tolist()
+        assert run.done("index", "full")["points"] == len(np.unique(vectors, axis=0)) <= len(vectors) / 2
         found.append(labels.tolist())
     assert found[0] != found[1]
 
@@ -370,16 +372,14 @@ def test_the_tables_do_not_depend_on_the_number_of_shards(
     log = write(planted(), tmp_path)
     one = complete(open_run(str(log), tmp_path / "one", DetectSettings(), (None, None)), plain())
     settings = DetectSettings.model_validate({"work": {"shards": shards}})
-    told: list[tuple[str, str, int]] = []
+    told: list[tuple[str, str, dict[str, Any]]] = []
     run = open_run(str(log), tmp_path / "other", settings, (None, None))
-    other = complete(
-        run, plain(lambda stage, part, counts: told.append((stage, part, counts.get("texts", 0))))
-    )
+    other = complete(run, plain(lambda *done: told.append(done)))
     assert same_tables(one, other)
-    for stage in ("embed", "neighbours"):
-        texts = [n for name, part, n in told if name == stage and part.startswith("full/")]
-        assert len(texts) == shards
-        assert min(texts) > 200
+    for stage, what in (("embed", "texts"), ("neighbours", "points")):
+        sizes = [counts[what] for name, part, counts in told if name == stage and part.startswith("full/")]
+        assert len(sizes) == shards
+        assert min(sizes) > 200
 
 
 @pytest.mark.usefixtures("tiny")
