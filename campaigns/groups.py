@@ -90,7 +90,26 @@ def linked_groups(log: Traffic, settings: LinkSettings) -> list[Group]:
         about(log, tuple(names[c] for c in np.flatnonzero(group == g))) for g in np.unique(group[cluster])
     ]
     alone = [about(log, (name,)) for name in _drowned(log, groups)]
-    return [group for group in groups + alone if len(group.candidates) >= settings.min_accounts]
+    found = groups + alone + _of_one_preamble(log, settings)
+    return [group for group in found if len(group.candidates) >= settings.min_accounts]
+
+
+def _of_one_preamble(log: Traffic, settings: LinkSettings) -> list[Group]:
+    """Return the groups of runs that the same accounts write, by how many accounts are in each.
+
+    Where most tasks behind a preamble begin alike they are a run of their own, a longer one, and only with
+    the others do they show how much each account sent. By its rows either is so popular that everybody might
+    write both. By accounts they are linked, and in other views whole crowds would be.
+    """
+    labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
+    row = np.flatnonzero((labels >= 0) & ~log.held_out[: len(labels)])
+    n = int(labels.max(initial=-1)) + 1
+    group = link(log.account[row], labels[row], log.linking, n, settings, by_accounts=True)
+    joined = np.bincount(group[group >= 0], minlength=n) > 1
+    return [
+        about(log, tuple(("run", int(label)) for label in np.flatnonzero(group == g)))
+        for g in np.flatnonzero(joined)
+    ]
 
 
 def _clustered(log: Traffic) -> tuple[list[tuple[str, int]], Ints, Ints]:

@@ -12,6 +12,9 @@ from scipy.stats import poisson
 
 from campaigns.laws import Floats, Ints
 
+NEWTON = 12  # steps: fewer where a cluster has a part of the accounts, for all of them these
+TINY = 1e-300
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class LinkSettings:
@@ -56,18 +59,25 @@ def components(left: Ints, right: Ints, n: int) -> Ints:
     return first[component].astype(np.int64)
 
 
-def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> Overlaps:
+def overlaps(
+    account: Ints, cluster: Ints, activity: Ints, n_clusters: int, *, by_accounts: bool = False
+) -> Overlaps:
     """Count the accounts that each pair of clusters shares, and what chance would give.
 
     account, cluster (r,) are the rows of the linking half that lie in a cluster; activity (m,) is each
     account's rows in that half. An account with N_a of N rows is found in a cluster of n rows with
-    probability 1 - exp(-N_a n / N), so popular clusters and busy accounts are expected to meet. Cost: the
-    pairs that do share, and the clusters, times the number of different activities.
+    probability 1 - exp(-N_a n / N), so popular clusters and busy accounts are expected to meet. by_accounts:
+    in place of n / N stands what makes as many accounts expected in the cluster as are there (Saracco et al.
+    2017, with the activities as they are): many rows of few accounts are not popular. Cost: the pairs that do
+    share, and the clusters, times the number of different activities.
     """
     left, right, shared = shared_accounts(account, cluster, len(activity), n_clusters)
-    size: Floats = np.bincount(cluster, minlength=n_clusters).astype(float)
     levels, people = np.unique(activity, return_counts=True)
-    present = -np.expm1(-np.outer(size, levels) / max(activity.sum(), 1))
+    if by_accounts:
+        popularity = _popularity(_accounts_in(account, cluster, len(activity), n_clusters), levels, people)
+    else:
+        popularity = np.bincount(cluster, minlength=n_clusters) / max(activity.sum(), 1)
+    present = -np.expm1(-np.outer(popularity, levels))
     expected = np.empty(len(left))
     for block in range(0, len(left), 65_536):  # never a dense clusters x clusters matrix
         part = slice(block, block + 65_536)
@@ -75,16 +85,43 @@ def overlaps(account: Ints, cluster: Ints, activity: Ints, n_clusters: int) -> O
     return Overlaps(left, right, shared, expected)
 
 
-def link(account: Ints, cluster: Ints, activity: Ints, n_clusters: int, settings: LinkSettings) -> Ints:
+def _accounts_in(account: Ints, cluster: Ints, n_accounts: int, n_clusters: int) -> Ints:
+    """Return (n_clusters,) how many accounts have one of the rows (r,) in each cluster."""
+    entries = np.unique(cluster * n_accounts + account)
+    return np.bincount(entries // max(n_accounts, 1), minlength=n_clusters)
+
+
+def _popularity(accounts: Ints, levels: Ints, people: Ints) -> Floats:
+    """Return (c,) y for which `accounts` (c,) are expected where one of activity n is with 1 - exp(-y n).
+
+    levels, people (v,): the activities, and the accounts of each. Newton's steps from below, where the sum
+    over accounts is concave; where all are there, half an account is left out.
+    """
+    wanted = np.minimum(accounts, people[levels > 0].sum() - 0.5)
+    y = wanted / max(float(levels @ people), 1.0)
+    for _ in range(NEWTON):
+        absent = np.exp(-np.outer(y, levels))
+        y = y + (wanted - (1 - absent) @ people) / np.maximum(absent @ (levels * people), TINY)
+    return y
+
+
+def link(
+    account: Ints,
+    cluster: Ints,
+    activity: Ints,
+    n_clusters: int,
+    settings: LinkSettings,
+    *,
+    by_accounts: bool = False,
+) -> Ints:
     """Return (n_clusters,) the group of each cluster, its first cluster's number; -1 for too few accounts.
 
     Validated projection (Tumminello et al. 2011) with a Poisson tail in place of the hypergeometric, since
     accounts differ in activity; then connected components. The least share keeps two operators apart that
-    only brush past each other in a popular topic.
+    only brush past each other in a popular topic. by_accounts as for `overlaps`.
     """
-    pairs = overlaps(account, cluster, activity, n_clusters)
-    entries = np.unique(cluster * len(activity) + account)
-    accounts = np.bincount(entries // max(len(activity), 1), minlength=n_clusters)
+    pairs = overlaps(account, cluster, activity, n_clusters, by_accounts=by_accounts)
+    accounts = _accounts_in(account, cluster, len(activity), n_clusters)
     enough = accounts >= settings.min_accounts
     smaller = np.minimum(accounts[pairs.left], accounts[pairs.right])
     tail = poisson.sf(pairs.shared - 1, pairs.expected)

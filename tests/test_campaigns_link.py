@@ -1,6 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from scipy.optimize import brentq
 
 from campaigns.groups import linked_groups, network_groups, networks
 from campaigns.link import LinkSettings, link, overlaps
@@ -36,6 +37,22 @@ def test_shared_accounts_and_their_expectation_are_those_of_a_loop():
         assert np.isclose(expected, by_hand)
 
 
+def test_by_accounts_as_many_are_expected_in_each_cluster_as_are_there():
+    rng = np.random.default_rng(0)
+    account, cluster = crowd(rng, np.arange(300), np.arange(5), 1_500)
+    few = crowd(rng, np.arange(20), np.array([5, 6]), 900)
+    account, cluster = np.r_[account, few[0], np.arange(320)], np.r_[cluster, few[1], np.full(320, 7)]
+    activity = np.bincount(account, minlength=330)
+    pairs = overlaps(account, cluster, activity, 8, by_accounts=True)
+    present = []
+    for c in range(8):
+        there = min(len(set(account[cluster == c])), 319.5)
+        rate = brentq(lambda y, there=there: -np.expm1(-y * activity).sum() - there, 0, 50)
+        present.append(-np.expm1(-rate * activity))
+    for left, right, _, expected in zip(*pairs, strict=True):
+        assert np.isclose(expected, present[left] @ present[right], rtol=1e-4)
+
+
 def test_clusters_worked_by_the_same_accounts_are_one_group():
     rng = np.random.default_rng(1)
     ours = crowd(rng, np.arange(40), np.arange(4), 300)
@@ -61,6 +78,21 @@ def test_two_operators_in_one_popular_topic_stay_apart():
 def test_a_cluster_of_few_accounts_is_in_no_group():
     group = link(np.array([0, 1, 2]), np.array([0, 0, 0]), np.ones(3, dtype=np.int64), 1, LinkSettings())
     assert group.tolist() == [-1]
+
+
+def test_a_preamble_and_the_tasks_behind_it_that_begin_alike_are_a_group():
+    n_short = [30] * 10 + [15] * 20  # of the sixty requests of each account, the others are of the longer run
+    work = [(f"c{i:02}", int(k >= short)) for i, short in enumerate(n_short) for k in range(60)]
+    people = [(f"p{i:04}", None) for i in range(1_000)]
+    rows, accounts = rows_at([(name, i % 160, i) for i, (name, _) in enumerate(work + people)])
+    labels = pl.Series("cluster_run", [label for _, label in work + people], dtype=pl.Int32)
+    groups = linked_groups(traffic(rows.with_columns(labels), accounts), LinkSettings())
+    assert [group.clusters for group in groups] == [
+        (("run", 0),),
+        (("run", 1),),
+        (("run", 0), ("run", 1)),
+    ]
+    assert len(groups[-1].rows) == len(work)
 
 
 def test_clusters_of_few_accounts_are_linked_to_nobodys():

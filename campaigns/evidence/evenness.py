@@ -1,5 +1,7 @@
 """Rows an account: people differ by orders of magnitude, a balancer's accounts hardly at all."""
 
+import numpy as np
+
 from campaigns.evidence.finding import RARE, Finding, log_e_value, not_tested
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import Volumes
@@ -20,7 +22,7 @@ def evenness(seen: Volumes) -> Finding:
     explains is no evidence.
     """
     whole = seen.readings[0]
-    if len(whole.counts) < 2:
+    if np.count_nonzero(whole.counts) < 2:
         return not_tested(Signal.EVENNESS, "fewer than two accounts with rows enough to compare")
     ratio = seen.log_ratio
     said = min(ratio, RARE + seen.over_count)
