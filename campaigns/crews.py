@@ -75,8 +75,9 @@ def crews(
     who send at one rate, and ask models in one way, are of one crew, others of another operator's. Where each
     asks about a few things of many, crews of one rate show by their models. Where the campaign has a mark,
     accounts are put together by their commonest label of it: who works with one template is of one crew at
-    any rate. labels as for `grown`; linking: all of that is read in the linking half alone; least: the
-    log-likelihood ratio to two operators below which accounts are of two crews.
+    any rate. So are, of one skeleton or network, those who write runs and those who write none. labels as
+    for `grown`; linking: all of that is read in the linking half alone; least: the log-likelihood ratio to
+    two operators below which accounts are of two crews.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < FEW:
@@ -87,8 +88,12 @@ def crews(
         work = work[~log.held_out[work]]
     fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
     if mark:
-        kind = _commonest(_shares(log, members, work[found[mark][work]], labels[mark]))
-        apart = _by_kind(members, kind, fit, least)
+        apart, marked = [members], work[found[mark][work]]
+        runs = (labels.get("run", labels[mark]) >= 0).astype(np.int64)
+        for label in (labels[mark], runs):
+            kinds = [_commonest(_shares(log, part, marked, label)) for part in apart]
+            both = zip(apart, kinds, strict=True)
+            apart = [crew for part, kind in both for crew in _by_kind(part, kind, fit, least)]
     else:
         apart, asked = [members], partial(_shares, log, rows=work, label=topics)
         if len(people.models) > 1:

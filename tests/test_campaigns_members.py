@@ -294,6 +294,19 @@ def test_a_harvest_beside_a_template_is_a_crew_of_its_own_where_it_sends_at_anot
     assert [len(crew.members) for crew in found] == sizes
 
 
+@pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
+def test_of_one_skeleton_those_who_write_runs_are_a_crew_where_they_send_at_another_rate(volumes, sizes):
+    log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], {"hydra": 0})
+    both = group_of(log, np.union1d(numbers(log, "hydra"), numbers(log, "other")))
+    skeleton = np.where(np.isin(log.account, both.members), 0, -1)
+    labels = {"run": log.clusters["run"], "skeleton": skeleton, "topics": log.clusters["full"]}
+    assert mark_of(found_in(log, both, labels), labels, both.rows) == "skeleton"
+    law = people(log, labels["topics"], 0)
+    assert [len(crew.members) for crew in crews(log, both, law, labels)] == sizes
+    del labels["run"]
+    assert len(crews(log, both, law, labels)) == 1
+
+
 def test_busy_bystanders_do_not_make_one_campaign_of_two():
     rows, accounts = plant(7, [ORDINARY, CREW, ("other", 8, "even", "flat", range(110, 120))])
     quiet = pl.col("account_id").str.starts_with("hydra") & (pl.int_range(pl.len()) % 6 > 0)
