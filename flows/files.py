@@ -28,12 +28,12 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
     """
     try:
         fs, path = fsspec.core.url_to_fs(url)
-        if any(c in path for c in "*?[") and not fs.exists(path):
+        if any(c in path for c in "*?[") and not _is_there(fs, path):
             root, files = _parent(re.split("[*?[]", path)[0]), list(_matched(fs, path))
         elif fs.isdir(path):
             root, files = path, _parts(fs, path)
         else:
-            root, files = _parent(path), [path] if fs.exists(path) else []
+            root, files = _parent(path), [path] if fs.isfile(path) else []
     except Exception as error:  # stores have errors of their own
         raise InputError(f"cannot open {url}: {first_line(error)}") from error
     if not files:
@@ -41,6 +41,11 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
         )
     return fs, root, sorted(set(files))
+
+
+def _is_there(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Tell whether there is a file or folder; `fs.exists` takes a Ctrl-C for none."""
+    return bool(fs.isfile(path) or fs.isdir(path))
 
 
 def _matched(fs: fsspec.AbstractFileSystem, glob: str) -> Iterator[str]:
@@ -74,7 +79,7 @@ def is_part_of(url: str, file: Path) -> bool:
     if fs.isdir(path):
         folder = Path(path).resolve()
         return folder in file.parents and _is_part(str(file), str(folder))
-    if fs.exists(path):
+    if fs.isfile(path):
         return False
     root = _parent(re.split("[*?[]", path)[0])
     glob = re.compile(glob_translate(f"{Path(root).resolve()}{path.removeprefix(root)}"))

@@ -264,3 +264,15 @@ def test_the_digest_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
     third = write(tmp_path / "z.parquet", prompt=pa.array(["one", "tw0"]))
     digests = [open_source(log, {}).digests for log in (one, other, third)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_an_interrupt_is_not_taken_for_a_missing_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = write(tmp_path / "log.parquet")
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    for asked in ("info", "isfile"):
+        monkeypatch.setattr(fsspec.get_filesystem_class("file"), asked, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        open_source(log, {})
