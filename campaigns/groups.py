@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from campaigns.laws import BYSTANDERS, Floats, Ints
-from campaigns.link import LinkSettings, components, link, shared_accounts
+from campaigns.link import LinkSettings, components, count_accounts, link, shared_accounts
 from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import Traffic
 
@@ -142,8 +142,8 @@ def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
 
 def accounts_in(log: Traffic, labels: Ints, rows: Ints) -> Ints:
     """Return how many accounts have one of the rows in each label; labels (n,) int64 by row of the log."""
-    pairs = np.unique(labels[rows] * log.n_accounts + log.account[rows])
-    return np.bincount(pairs // log.n_accounts, minlength=int(labels.max(initial=0)) + 1)
+    n = int(labels.max(initial=0)) + 1
+    return count_accounts(log.account[rows], labels[rows], log.n_accounts, n)
 
 
 def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:

@@ -74,7 +74,7 @@ def overlaps(
     left, right, shared = shared_accounts(account, cluster, len(activity), n_clusters)
     levels, people = np.unique(activity, return_counts=True)
     if by_accounts:
-        popularity = _popularity(_accounts_in(account, cluster, len(activity), n_clusters), levels, people)
+        popularity = _popularity(count_accounts(account, cluster, len(activity), n_clusters), levels, people)
     else:
         popularity = np.bincount(cluster, minlength=n_clusters) / max(activity.sum(), 1)
     present = -np.expm1(-np.outer(popularity, levels))
@@ -85,7 +85,7 @@ def overlaps(
     return Overlaps(left, right, shared, expected)
 
 
-def _accounts_in(account: Ints, cluster: Ints, n_accounts: int, n_clusters: int) -> Ints:
+def count_accounts(account: Ints, cluster: Ints, n_accounts: int, n_clusters: int) -> Ints:
     """Return (n_clusters,) how many accounts have one of the rows (r,) in each cluster."""
     entries = np.unique(cluster * n_accounts + account)
     return np.bincount(entries // max(n_accounts, 1), minlength=n_clusters)
@@ -121,7 +121,7 @@ def link(
     only brush past each other in a popular topic. by_accounts as for `overlaps`.
     """
     pairs = overlaps(account, cluster, activity, n_clusters, by_accounts=by_accounts)
-    accounts = _accounts_in(account, cluster, len(activity), n_clusters)
+    accounts = count_accounts(account, cluster, len(activity), n_clusters)
     enough = accounts >= settings.min_accounts
     smaller = np.minimum(accounts[pairs.left], accounts[pairs.right])
     tail = poisson.sf(pairs.shared - 1, pairs.expected)
