@@ -89,7 +89,7 @@ def crews(
     fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
     if mark:
         apart, marked = [members], work[found[mark][work]]
-        runs = (labels.get("run", labels[mark]) >= 0).astype(np.int64)
+        runs = (labels.get("run", labels[mark]) >= 0).astype(np.int64)  # of a run, or without the view: all
         for label in (labels[mark], runs):
             kinds = [_commonest(_shares(log, part, marked, label)) for part in apart]
             both = zip(apart, kinds, strict=True)

@@ -13,7 +13,7 @@ from scipy.stats import poisson
 from campaigns.laws import Floats, Ints
 
 NEWTON = 12  # steps: fewer where a cluster has a part of the accounts, for all of them these
-TINY = 1e-300
+TINY = 1e-300  # keeps a step finite
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
