@@ -26,7 +26,7 @@ OPERATOR = (
 OWN_PRIOR = 5.0  # rows of the whole log that a crowd is taken to have beside its own
 LOOSE = 2.0  # concentration of bystanders: hours and topics of their own
 MOST_EACH = 2.0  # what one account may add to a log ratio
-LIFE = 0.9  # how sure it is that an account writes within the days it was seen on
+LIFE = 0.9  # how sure it is at most that an account writes within the days it was seen on
 PEOPLE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0)  # a grid for the log's own law of people
 
 
@@ -85,6 +85,14 @@ def lives(log: Traffic, rows: Ints, account: Ints, m: int) -> tuple[Ints, Ints]:
     return np.where(last < 0, 0, first), np.where(last < 0, n_days - 1, last)
 
 
+def surely_alive(n_seen: Floats) -> Floats:
+    """Return (m,) how sure it is that accounts write within the days on which so many rows (m,) were seen.
+
+    Between the first and last of n moments that are drawn evenly lie (n - 1) / (n + 1) of all on average.
+    """
+    return np.clip((n_seen - 1) / (n_seen + 1), 0.0, LIFE)
+
+
 class OthersHours(NamedTuple):
     """What the rows of all other members say of each cell's hour slot, (c,) expected shares each.
 
@@ -110,7 +118,8 @@ def hours_of_others(
     by_day = _of_others(whose, day, len(members), n_days)
     by_hour = _of_others(whose, hour, len(members), 24)
     alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])
-    by_day *= alive * (LIFE / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - LIFE)
+    sure = surely_alive(data.n_seen)[:, None]
+    by_day *= alive * (sure / (by_day * alive).sum(axis=1, keepdims=True)) + (1 - sure)
     profile = by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
     slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
     exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
@@ -124,13 +133,16 @@ def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
     return others / others.sum(axis=1, keepdims=True)
 
 
-def while_alive(data: Cells, days: tuple[Ints, Ints], n_slots: int) -> Callable[..., Floats]:
+def while_alive(
+    data: Cells, days: tuple[Ints, Ints], n_slots: int, sure: Floats | float = LIFE
+) -> Callable[..., Floats]:
     """Return what makes shares of hour slots those expected in each cell, (c,): mostly on the account's days.
 
-    It takes shares (slots,), or (g, slots) and which (c,) of those go for each cell. That an account is new,
-    or gone, says nothing of its rhythm.
+    sure: how much, of all or (m,) by account. What is returned takes shares (slots,), or (g, slots) and which
+    (c,) of those go for each cell. That an account is new, or gone, says nothing of its rhythm.
     """
     first, last = (edge[data.account] for edge in days)
+    sure = np.broadcast_to(sure, data.n_seen.shape)[data.account]
     day = np.arange(n_slots) // 24
     inside = (day[data.bin] >= first) & (day[data.bin] <= last)
     edges = np.append(np.arange(0, n_slots, 24), n_slots)
@@ -139,7 +151,7 @@ def while_alive(data: Cells, days: tuple[Ints, Ints], n_slots: int) -> Callable[
         shares = np.atleast_2d(shares)
         reached = np.pad(shares.cumsum(axis=1), ((0, 0), (1, 0)))[:, edges]
         alive = np.maximum(reached[number, last + 1] - reached[number, first], 1e-12)
-        return shares[number, data.bin] * (inside * (LIFE / alive) + (1 - LIFE))
+        return shares[number, data.bin] * (inside * (sure / alive) + (1 - sure))
 
     return expected
 

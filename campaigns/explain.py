@@ -132,7 +132,12 @@ def _against(
     left = [f for f in tested if f.signal in betrayed_by]
     log_e = _product(left)
     fits = [
-        f.sentence for f in tested if f.signal in OPERATOR - betrayed_by or f.direction is Direction.AGAINST
+        f.sentence
+        for f in tested
+        if (
+            f.direction is Direction.FOR and f.signal in OPERATOR - betrayed_by
+        )  # such a crowd shows it as well
+        or (f.direction is Direction.AGAINST and f.signal not in OPERATOR - betrayed_by)
     ]
     fails = [f.sentence for f in left if f.direction is Direction.FOR]
     score = float(1 / (1 + np.exp(min(log_e, 700))))

@@ -46,6 +46,7 @@ def fold(log: Traffic, groups: list[Group], people: People, topics: Ints) -> tup
         if (part_of := next(alike, None)) is not None:
             home.append(part_of)
             campaigns[part_of] = _union(campaigns[part_of], group)
+            mixes[part_of] = _mixes(log, campaigns[part_of], topics)
         else:
             home.append(len(campaigns))
             campaigns.append(group)

@@ -62,8 +62,8 @@ class Traffic:
 
     @cached_property
     def rounded(self) -> bool:
-        """Whether most rows are in four half minutes of the hour: times are cut to quarters or coarser."""
-        rows = np.sort(np.bincount((2 * self.minute).astype(int)))
+        """Whether most rows are at four moments of the hour: times are cut to quarters or coarser."""
+        rows = np.sort(np.unique(self.minute, return_counts=True)[1])
         return bool(2 * rows[-4:].sum() > len(self.minute))
 
     def places(self, accounts: Ints) -> Ints:

@@ -42,56 +42,81 @@ class Volumes:
     @cached_property
     def one_rate(self) -> float:
         """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
-        whole = self.readings[0]
-        loose = whole.log_likelihood(whole.mean, LOOSE)
-        levels = _levels(whole)
-        seen = np.log(_counted_seen(whole, levels))
-        counted = np.array([_counted(whole, levels, tight) - seen for tight in TIGHT])
-        each = [_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS]
-        return _mean([*self._by_chance, *each])
+        return _mean([law for laws in self._operators for law in laws])
 
     @property
     def one_rate_by_chance(self) -> float:
         """The same where rows fall to accounts by chance, and nobody counts."""
-        return _mean(self._by_chance)
+        return _mean([law for laws in self._by_chance for law in laws])
 
     @cached_property
-    def _by_chance(self) -> list[Floats]:
+    def _by_chance(self) -> list[list[Floats]]:
+        """What is said in each reading by laws of an operator whose rows fall to accounts by chance."""
         each = []
         for reading, loose in zip(self.readings, self.loose, strict=True):
             queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
-            each += [_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS]
+            each.append([_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS])
         return each
 
     @cached_property
+    def _operators(self) -> list[list[Floats]]:
+        """The same and of one who counts them out."""
+        each = []
+        for reading, chance, counted in zip(self.readings, self._by_chance, self._counted, strict=True):
+            loose = reading.log_likelihood(reading.mean, LOOSE)
+            each.append([*chance, *(_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS)])
+        return each
+
+    @cached_property
+    def _counted(self) -> list[Floats]:
+        """What is said of each account where somebody counts out its rows, (t, levels, m) in each reading.
+
+        Who is counted out has as many rows however few its days are.
+        """
+        whole = self.readings[0]
+        levels = _levels(whole)
+        seen = np.log(_counted_seen(whole, levels))
+        counted = np.array([_counted(whole, levels, tight) - seen for tight in TIGHT])
+        return [counted, counted[..., np.round(whole.rows) > 2]]  # rows between a first and a last
+
+    @cached_property
+    def _ratios(self) -> list[float]:
+        """The log-likelihood ratio of one rate to people's in each reading; the mean is fitted under each."""
+        ratios = []
+        for reading, loose, bound, operator in zip(
+            self.readings, self.loose, self.bounds, self._operators, strict=True
+        ):
+            people = perhaps_with_bystanders(_by_shape(reading, _people_shapes(bound)), loose)
+            ratios.append(_mean(operator) - max(float(_best(each).max()) for each in people))
+        return ratios
+
+    @property
     def log_ratio(self) -> float:
-        """The log-likelihood ratio of one rate to people's rates; the mean is fitted under each."""
-        innocent = -np.inf
-        for reading, loose, bound in zip(self.readings, self.loose, self.bounds, strict=True):
-            people = _by_shape(reading, _people_shapes(bound))
-            laws = perhaps_with_bystanders(people, loose)
-            innocent = max(innocent, *(float(_best(each).max()) for each in laws))
-        return self.one_rate - innocent
+        """The log-likelihood ratio of one rate to people's: the mean of both, which count other rows."""
+        return float(log_mean_exp(np.array(self._ratios)))
 
     @property
     def over_quota(self) -> float:
         """The log-likelihood ratio of one rate to people's rates, cut off by a quota or not."""
-        return self.log_ratio if self.log_ratio <= 0 else min(self.log_ratio, *self._over_quotas)
+        return self.log_ratio if self.log_ratio <= 0 else self._over_quotas[0]
 
     @property
     def over_count(self) -> float:
         """The same where a quota counts to a number: all rows are there, and nobody is above it."""
-        return self.log_ratio if self.log_ratio <= 0 else min(self.log_ratio, self._over_quotas[1])
+        return self.log_ratio if self.log_ratio <= 0 else self._over_quotas[1]
 
     @cached_property
     def _over_quotas(self) -> tuple[float, float]:
-        """The ratios of one rate to a quota of which some rows are seen, and to one of which all are."""
-        best = [
-            _under_quota(reading, _people_shapes(bound)[::-2], whole=whole)  # every other, from the tightest
-            for reading, bound, whole in zip(self.readings, self.bounds, (True, False), strict=True)
-        ]
-        some, every = np.max(best, axis=0)
-        return self.one_rate - float(some), self.one_rate - float(every)
+        """The ratios of one rate to people, or a quota at all, and to one of which all rows are seen."""
+        shapes = [_people_shapes(bound)[::-2] for bound in self.bounds]  # every other, from the tightest
+        whole, lived = self.readings
+        some, every = _under_quota(whole, shapes[0], whole=True)
+        some_a_day, _ = _under_quota(lived, shapes[1], whole=False)
+        said = np.array([_mean(operator) for operator in self._operators])
+        every_a_day = _counted_out(lived, self._counted[1], shapes[1])
+        over_some = said - [some, some_a_day]
+        over_count = np.minimum(said - [every, every_a_day], self._ratios)
+        return float(log_mean_exp(np.minimum(over_some, over_count))), float(log_mean_exp(over_count))
 
 
 def volumes(log: Traffic, group: Group, people: People) -> Volumes:
@@ -166,6 +191,20 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
             laws = (np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted)
             every += [fit(law) for law in laws]
     return max(some), max(every)
+
+
+def _counted_out(lived: Reading, counted: Floats, shapes: list[float]) -> float:
+    """Return the log-likelihood of rows by the day of people, some of whom are counted out, at the best law.
+
+    counted (t, levels, m): what is said of an account that is.
+    """
+    loose = lived.log_likelihood(lived.mean, LOOSE)
+    best = -np.inf
+    for shape, share in product(shapes, AT_CAP):
+        people = lived.log_likelihood(lived.means, shape)
+        law = np.logaddexp(np.log1p(-share) + people[people.sum(axis=1).argmax()], np.log(share) + counted)
+        best = max(best, *(float(_best(each).max()) for each in perhaps_with_bystanders(law, loose)))
+    return best
 
 
 @cache

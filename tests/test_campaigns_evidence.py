@@ -38,6 +38,8 @@ def test_a_repeat_is_asked_at_another_time_and_not_just_sent_again():
     log = traffic(*rows_at([("a", 1, 7), ("a", 2, 8), ("a", 3, 7), ("b", 4, 9)]))
     assert repeated(log).again.tolist() == [1, 0, 1, 0]
     assert repeated(log).usual == pytest.approx((2 / 3 + 0) / 2)
+    log = traffic(*rows_at([("a", 1 + i / 20, 7) for i in range(4)] + [("b", hour, 8) for hour in range(4)]))
+    assert repeated(log).again.tolist() == [0] * 4 + [1] * 4  # retries in a few minutes; one prompt, all day
 
 
 def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat():
@@ -101,6 +103,14 @@ def test_what_a_group_is_after_is_what_its_template_says_even_where_it_is_most_o
 def test_a_prompt_that_is_sampled_a_few_times_is_no_question_bank():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i % 150) for i in range(600)]))
     assert question_bank(log, everybody(log), repeated(log)).direction is Direction.FOR
+
+
+def test_a_sample_hides_no_question_bank():
+    rng = np.random.default_rng(0)
+    events = [(f"a{i % 100:02}", float(rng.uniform(0, 168)), int(rng.integers(60))) for i in range(6_000)]
+    for share in (1.0, 0.1):
+        log = sampled(events, share)
+        assert question_bank(log, everybody(log), repeated(log)).statistic > 0.5
 
 
 def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
@@ -222,6 +232,16 @@ def test_a_share_in_which_accounts_differ_says_no_more_than_chance(bound, above,
     assert (said > 20).mean() < 0.02
 
 
+def test_one_account_with_most_of_the_events_is_not_the_crowd():
+    def said(busy: int) -> float:
+        account = np.repeat(np.arange(10), [busy, *[10] * 9])
+        hits = np.concatenate([np.arange(busy) % 20 < 1, np.arange(90) % 10 < 2])  # of the rest: as innocent
+        return share_ratio(hits, account, 0.2)[0]
+
+    assert said(10) < 0
+    assert said(2_000) < np.log(20)
+
+
 def test_a_share_of_accounts_that_are_alike_is_a_likelihood_ratio_of_events():
     rng = np.random.default_rng(0)
     account = np.repeat(np.arange(2_000), 3)
@@ -258,6 +278,19 @@ def test_a_job_that_ran_once_does_not_tell_its_minute():
     assert off_the_clock(log, everybody(log)).status is Status.NOT_TESTED
 
 
+def test_what_the_clock_says_does_not_depend_on_the_names_of_accounts():
+    rng = np.random.default_rng(0)
+    events = [
+        (a, hour + rng.random()) for a in range(60) for hour in rng.choice(168, rng.integers(2, 5), False)
+    ]
+
+    def share(names: np.ndarray) -> float | None:
+        log = traffic(*rows_at([(f"a{names[a]:02}", hour, i) for i, (a, hour) in enumerate(events)]))
+        return off_the_clock(log, everybody(log)).statistic
+
+    assert len({round(share(rng.permutation(60)) or 0.0, 9) for _ in range(4)}) == 1
+
+
 def runs(starts: list[tuple[str, float]], minutes: float):
     """Return a log of runs of thirty requests in some minutes each, from hours on."""
     rng = np.random.default_rng(1)
@@ -278,14 +311,14 @@ def test_two_days_of_log_cannot_tell_a_rush_from_steady_work():
     assert sustained(log, everybody(log)).status is Status.NOT_TESTED
 
 
-@pytest.mark.parametrize("steady", [True, False])
-def test_programs_keep_no_hours_either_but_days_of_their_own(steady):
+@pytest.mark.parametrize(("steady", "accounts", "rows"), [(True, 80, 80), (False, 80, 80), (False, 200, 6)])
+def test_programs_keep_no_hours_either_but_days_of_their_own(steady, accounts, rows):
     rng = np.random.default_rng(5)
     ordinary, _ = plant(2, [("p", 300, "heavy", "people", range(30))])
     crowd_of = []
-    for i in range(80):
-        days = rng.choice(7, 80, p=None if steady else rng.dirichlet(np.full(7, 1.2)))
-        crowd_of += [(f"a{i:02}", 24 * int(day) + int(rng.integers(24)), 9_000 + i) for day in days]
+    for i in range(accounts):
+        days = rng.choice(7, rows, p=None if steady else rng.dirichlet(np.full(7, 1.2)))
+        crowd_of += [(f"a{i:03}", 24 * int(day) + int(rng.integers(24)), 9_000 + i) for day in days]
     hour = (ordinary["timestamp"] - START).dt.total_hours()
     events = zip(ordinary["account_id"], hour, ordinary["text"], strict=True)
     log = traffic(*rows_at([*events, *crowd_of]))
@@ -349,6 +382,28 @@ def test_thousands_who_send_little_are_not_even_for_having_the_three_rows_that_a
     log = traffic(*rows_at(events))
     law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
     assert evenness(volumes(log, everybody(log), law)).direction is not Direction.FOR
+
+
+@pytest.mark.parametrize(("shape", "speaks"), [(np.inf, True), (1.5, False)])
+def test_a_few_rows_an_account_and_day_show_one_rate(shape, speaks):
+    rng = np.random.default_rng(1)
+    rate = np.full(300, 4.0) if np.isinf(shape) else rng.gamma(shape, 4 / shape, 300)
+    events = crowd(rng, "p", rng.gamma(0.8, 8, 500)) + crowd(rng, "o", rate)
+    log = traffic(*rows_at([(name, hour / 7, i) for name, hour, i in events]))
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    finding = evenness(volumes(log, group_of(log, numbers(log, "o")), law))
+    assert (finding.log_e > RARE) == speaks
+
+
+def test_who_is_counted_out_by_a_quota_is_even_by_the_day_as_well():
+    rng = np.random.default_rng(2)
+    wanted = np.minimum(rng.poisson(rng.gamma(1.5, 60, 80)), 40)  # in the whole window, all of it alike
+    events = [(f"o{i:02}", float(rng.uniform(0, 168)), 0) for i in np.repeat(np.arange(80), wanted)]
+    log = traffic(*rows_at(crowd(rng, "p", rng.gamma(0.8, 30, 600)) + events))
+    law = people(log, np.zeros(len(log.account), dtype=np.int64), 0)
+    seen = volumes(log, group_of(log, numbers(log, "o")), law)
+    assert seen.log_ratio > RARE
+    assert seen.over_count < 0
 
 
 def test_all_that_accounts_sent_is_less_of_a_surprise_where_a_part_of_it_made_them_a_group():

@@ -13,7 +13,7 @@ from campaigns.people import people
 from campaigns.profiles import account_profiles, by_cluster
 from campaigns.records import Wording, records
 from campaigns.traffic import traffic
-from campaigns.vocabulary import Explanation, Signal, Status
+from campaigns.vocabulary import Direction, Explanation, Signal, Status
 from campaigns.volumes import volumes
 from campaigns.weighing import Weighing, evidence
 from tests.traffic_planted import START, accounts_of, group_of, numbers, plant, rows_at
@@ -101,17 +101,45 @@ def test_customers_jobs_with_volumes_of_their_own_are_explained_whatever_their_h
     assert any(case.lookalike.explanation is Explanation.AUTOMATION for case in cases)
 
 
-def test_a_published_job_at_its_default_minute_is_explained_however_even_it_runs():
-    crowd = ("action", 60, "even", "flat", range(200, 202))
-    log, cases = judged(2, [crowd])
+@pytest.mark.parametrize("people", [1_500, 200])
+def test_a_published_job_at_its_default_minute_is_explained_however_much_of_the_log_it_is(people):
+    crowd, ordinary = ("action", 200, "even", "flat", range(200, 202)), (*ORDINARY[:1], people, *ORDINARY[2:])
+    log, cases = judge_of(*plant(2, [ordinary, crowd]))
     assert reported(log, cases) == [{"acti"}]
     on_time = pl.when(pl.col("account_id").str.starts_with("action")).then(
         pl.col("timestamp").dt.truncate("1h") + pl.duration(seconds=pl.col("text") % 100)
     )
-    rows, accounts = plant(2, [ORDINARY, crowd])
+    rows, accounts = plant(2, [ordinary, crowd])
     log, cases = judge_of(rows.with_columns(on_time.otherwise("timestamp").alias("timestamp")), accounts)
     assert reported(log, cases) == []
     assert cases[0].lookalike.explanation is Explanation.SCHEDULED
+
+
+def test_one_prompt_an_account_sent_all_week_is_no_harvest():
+    rows, accounts = plant(2, [ORDINARY, ("check", 40, "brisk", "flat", range(200, 202))])
+    rng = np.random.default_rng(0)  # people ask what others ask, now and then
+    popular = pl.when(pl.Series(rng.random(rows.height) < 0.2)).then(
+        pl.Series(rng.integers(9_000, 9_400, rows.height))
+    )
+    job = pl.col("account_id").str.starts_with("check")
+    prompt = pl.when(job).then(pl.col("account_id").rank("dense")).otherwise(popular)
+    text = pl.coalesce(prompt, 10_000 + pl.col("text")).rank("dense").cast(pl.UInt32) - 1
+    log, cases = judge_of(rows.with_columns(text=text), accounts)
+    assert reported(log, cases) == []
+    assert (
+        next(case for case in cases if "chec" in names_of(log, case)).lookalike.explanation
+        is Explanation.VIRAL
+    )
+
+
+def test_an_explanation_is_not_said_to_fit_for_what_such_a_crowd_does_not_do():
+    log, cases = judged(1, [("class", 60, "capped", "people", range(200, 203))])
+    case = next(case for case in cases if "clas" in names_of(log, case))
+    hours = case.findings[Signal.RHYTHM]
+    assert hours.direction is Direction.AGAINST
+    fits = {weighed.explanation: hours.sentence in weighed.speaks_for for weighed in case.explanations}
+    assert fits[Explanation.TOOL]
+    assert not fits[Explanation.AUTOMATION]
 
 
 def test_one_mix_of_tasks_rules_out_a_service_where_the_log_says_whose_the_keys_are():
@@ -277,7 +305,7 @@ def test_a_group_that_only_false_discovery_control_leaves_out_is_not_called_inno
     assert not any(case.reported for case in cases)
     assert cases[0].decision_reason.startswith("stands out, but not enough")
     assert cases[-1].decision_reason.startswith(("better explained", "its accounts behave"))
-    _, few = judged(3, [("hydra", 10, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
+    _, few = judged(3, [("hydra", 5, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
     assert few[0].decision_reason.startswith(
         "stands out a little, not enough to rule out customers_automation"
     )

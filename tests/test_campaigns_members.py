@@ -109,6 +109,13 @@ def test_two_crews_with_a_template_of_their_own_between_them_are_one_campaign():
     assert len(campaigns[0].members) == 60
 
 
+def test_crews_are_compared_with_all_that_a_campaign_has_become():
+    chain = [(name, 40, "even", "flat", range(100 + 5 * i, 110 + 5 * i)) for i, name in enumerate("abc")]
+    log = log_of(0, chain, {})
+    parts = [group_of(log, numbers(log, name)) for name in "abc"]
+    assert fold(log, parts, people(log, log.clusters["full"], 0), log.clusters["full"])[1] == [0, 0, 0]
+
+
 def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
     crews = [CREW, ("other", 30, "even", "flat", range(105, 115))]
     log = log_of(3, crews, {"hydra": 0, "other": 1})

@@ -16,10 +16,10 @@ ON_TIME = 0.5  # least of its activity that a job has at its minute, or at every
 def off_the_clock(log: Traffic, group: Group) -> Finding:
     """Weigh the share of activity at the minute of the hour that is each account's own, or everybody's.
 
-    Statistic: that share in every second active hour, at the minutes that the hours between them tell;
-    linking has looked at none. A sixth if all minutes are alike. Null: jobs run by a clock, at least one half
-    on time. Accounts in hours are counted, not rows: a run of many requests is one event. Not tested where
-    the log's own times are rounded.
+    Statistic: that share, in every second active hour at the minutes that the hours between tell, and in
+    these at the minutes that those tell; linking has looked at none. A sixth if all minutes are alike. Null:
+    jobs run by a clock, at least one half on time. Accounts in hours are counted, not rows: a run of many
+    requests is one event. Not tested where the log's own times are rounded.
     """
     if log.rounded:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
@@ -27,17 +27,20 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
     place = log.places(group.members)[log.account[rows]]
     minute = log.minute[rows]
     event = _events(place * (log.n_slots + 1) + log.hour[rows], minute)
-    weight = 1 / np.bincount(event)[event]
-    odd = event % 2 == 1
-    told = np.bincount(place[~odd], minlength=len(group.members)) > 0
-    at = odd & told[place]  # where an account had but one hour, none tells its minute
+    weight, m = 1 / np.bincount(event)[event], len(group.members)
+    first = np.full(m, event.max(initial=0))
+    np.minimum.at(first, place, event)
+    half = (event - first[place]) % 2
+    own = _busiest(place + half * m, minute, weight, 2 * m)
+    shared = _busiest(half, minute, weight, 2)
+    other = place + (1 - half) * m
+    at = np.isin(other, place + half * m)  # where an account had but one hour, none tells its minute
     n_told = len(np.unique(place[at]))
-    if n_told <= max(BYSTANDERS) * len(group.members):  # who may all be bystanders
+    if n_told <= max(BYSTANDERS) * m:  # who may all be bystanders
         return not_tested(Signal.CLOCK, "hardly any account has two hours to compare")
-    own = _busiest(place[~odd], minute[~odd], weight[~odd], len(group.members))
-    shared = _busiest(np.zeros_like(place[~odd]), minute[~odd], weight[~odd], 1)
-    on_time = (_apart(minute[at], own[place[at]]) <= NEAR) | (_apart(minute[at], shared[0]) <= NEAR)
-    ratio, share = share_ratio(on_time, place[at], ON_TIME, weight=weight[at])
+    on_time = (_apart(minute, own[other]) <= NEAR) | (_apart(minute, shared[1 - half]) <= NEAR)
+    on_time, weight = on_time[at], weight[at]
+    ratio, share = share_ratio(on_time, place[at], ON_TIME, weight=weight)
     return Finding(
         Signal.CLOCK,
         Status.TESTED,

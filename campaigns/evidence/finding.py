@@ -66,14 +66,16 @@ def share_ratio(
     bound and more, or less where it speaks `above`: of these it is -1. Accounts differ, so the variance of
     the share is that of sums by account, not by event: the number of events is divided by how much more that
     is (design effect of clusters; Kish 1965). Then the ratio is Student's: how much they differ is known of
-    as few accounts as there are. The share is fitted, which costs half a log n, as in a Bayesian mixture.
+    as few accounts as there are, counted as if of equal size. The share is fitted, which costs half a log n,
+    as in a Bayesian mixture.
     """
     weight = np.ones(len(hits)) if weight is None else weight
     _, place = np.unique(account, return_inverse=True)
     n = float(weight.sum())
     share = float(weight @ hits / n)
-    m = int(place.max()) + 1
-    if m < 2 or (share <= bound if above else share >= bound):
+    held = np.bincount(place, weight) / n
+    m = 1 / float(held @ held)  # a few that hold most of the events set the share themselves
+    if len(held) < 2 or (share <= bound if above else share >= bound):
         return -1.0, share
     apart = np.bincount(place, weight * (hits - share))
     alike = n * share * (1 - share) * (m - 1) / m

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, lambertw, logsumexp, xlogy
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
-from campaigns.groups import Group, accounts_in
+from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -18,6 +18,7 @@ MANY = 0.25  # of as many accounts as the group has: what went round, or what al
 AGAIN = 2.0  # times an account: the same inputs, again and again
 PEOPLES = 2 / 3  # of an account's usual rate, what a service's customers repeat at least
 SEVERAL = 0.1  # weight of operators who ask for several answers to each prompt: most ask once
+SOON = 600_000_000  # microseconds: what is sent again so soon is the same try, however often
 REFUSED = 400  # HTTP status from which a request was not answered
 TESTABLE = 0.01  # a log of free text, where hardly anything repeats, cannot tell by repeats
 
@@ -27,14 +28,14 @@ class Repeats(NamedTuple):
 
     again: 1.0 where it was asked at another time too, else 0.0; usual: its mean over accounts, not rows: one
     nightly evaluation is not what people do. asked, askers: how many times, and by how many accounts, it was
-    asked in all. tried: the row is only tried again. times, share (k,): the share of an account's requests,
-    on average, whose text was asked so many times.
+    asked in all, sampling undone. tried: the row is only tried again. times, share (k,): the share of an
+    account's requests, on average, whose text was asked so many times.
     """
 
     again: Floats
     usual: float
-    asked: Ints
-    askers: Ints
+    asked: Floats
+    askers: Floats
     tried: NDArray[np.bool_]
     times: Ints
     share: Floats
@@ -51,21 +52,27 @@ class Repeats(NamedTuple):
 def repeated(log: Traffic) -> Repeats:
     """Find the requests that are asked again, by the same account or another.
 
-    Sent again at once, with nothing in between, or after a refusal, a request is only tried again, as
-    everybody's are.
+    Sent again with nothing in between, soon or only once, or after a refusal, a request is only tried again,
+    as everybody's are.
     """
     text: Ints = log.rows["text"].to_numpy().astype(np.int64)
-    order = np.lexsort((text, log.rows["timestamp"].to_numpy(), log.account))
+    moment = log.rows["timestamp"].dt.epoch("us").to_numpy()
+    order = np.lexsort((text, moment, log.account))
+    same = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
+    once = ~np.append(False, same[:-1])  # an account that sends one prompt all week asks it again
     tried = np.empty(len(text), dtype=bool)
-    tried[order] = (np.diff(log.account[order], prepend=-1) == 0) & (np.diff(text[order], prepend=-1) == 0)
+    tried[order] = same & (once | (np.diff(moment[order], prepend=0) <= SOON))
     if log.has("status"):
         tried |= log.rows["status"].fill_null(200).to_numpy() >= REFUSED
-    asked = np.bincount(text[~tried], minlength=int(text.max(initial=-1)) + 1)[text]
-    again = (asked > 1).astype(float)
-    askers = accounts_in(log, text, np.flatnonzero(~tried))[text]
+    weight, n = log.rows["weight"].to_numpy(), int(text.max(initial=-1)) + 1
+    times, place = np.unique(np.bincount(text[~tried], minlength=n)[text], return_inverse=True)
     by_account = 1 / np.maximum(log.sent, 1)[log.account] / max(log.n_accounts, 1)
-    times, place = np.unique(asked, return_inverse=True)
     share: Floats = np.bincount(place, weights=by_account).astype(float)
+    again = (times[place] > 1).astype(float)
+    asked: Floats = np.bincount(text[~tried], weight[~tried], n).astype(float)[text]
+    asker = np.flatnonzero(~tried)  # one row of each account and text
+    asker = asker[np.unique(text[asker] * max(log.n_accounts, 1) + log.account[asker], return_index=True)[1]]
+    askers: Floats = np.bincount(text[asker], weight[asker], n).astype(float)[text]
     return Repeats(again, float(again @ by_account), asked, askers, tried, times, share)
 
 
@@ -151,7 +158,7 @@ def question_bank(log: Traffic, group: Group, known: Repeats) -> Finding:
     rows = group.member_rows(log)
     asked, askers = known.asked[rows], known.askers[rows]
     fixed = (askers >= MANY * len(group.members)) | (asked >= AGAIN * askers)
-    often = (asked >= OFTEN) & fixed
+    often = (asked >= OFTEN) & fixed & (known.again[rows] > 0)  # one row may stand for many
     said = (
         f"are in the log {OFTEN} times or more, word for word, from many accounts or over and over from some"
     )

@@ -9,6 +9,7 @@ from campaigns.aspects import (
     hours_of_others,
     lives,
     log_ratio,
+    surely_alive,
     tightness,
     while_alive,
 )
@@ -39,7 +40,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     alive = lives(log, seen, log.places(group.members)[log.account[seen]], len(group.members))
     others = hours_of_others(log, seen, group.members, data, alive)
-    wide = while_alive(data, alive, log.n_slots)(people.hours)
+    wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
     ratio = _mean([log_ratio(view, people.rhythm) for view in views])
