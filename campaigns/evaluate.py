@@ -9,6 +9,7 @@ MEMBER = 0.5  # confidence from which an account is called a member
 HALF = 0.5  # of a campaign's accounts that one report must hold
 PURE = 0.8  # account precision that the report must have
 MAIN = 0.5  # share of members from which a report is about a group
+KIND = r"^(organic|(campaign|decoy):.+)$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +70,10 @@ def evaluate(campaigns: pl.DataFrame, campaign_accounts: pl.DataFrame, truth: pl
     """Compare a run's reported campaigns with the truth.
 
     campaigns: campaign_id, reported. campaign_accounts: campaign_id, account_id, confidence. truth:
-    account_id, kind ("organic", "campaign:<name>" or "decoy:<name>"). Accounts that the truth does not know
-    count as ordinary. Raises ValueError when the truth lacks a column.
+    account_id, kind ("organic", "campaign:<name>" or "decoy:<name>"), a row an account. Accounts that the
+    truth does not know count as ordinary. Raises ValueError for a truth of another form.
     """
-    if missing := {"account_id", "kind"} - set(truth.columns):
-        raise ValueError(f"the truth lacks the columns {sorted(missing)}")
-    truth = truth.select(pl.col("account_id", "kind").cast(pl.String)).unique("account_id", keep="first")
-    truth = truth.with_columns(pl.col("kind").fill_null("organic"))
+    truth = _checked(truth)
     reported = campaigns.filter(pl.col("reported")).select(pl.col("campaign_id").cast(pl.String))
     listed = campaign_accounts.select(
         pl.col("campaign_id", "account_id").cast(pl.String), pl.col("confidence").cast(pl.Float64)
@@ -107,6 +105,24 @@ def evaluate(campaigns: pl.DataFrame, campaign_accounts: pl.DataFrame, truth: pl
             _lookalike(kind, sizes[kind], overlap, flagged) for kind in sizes if kind.startswith("decoy:")
         ),
     )
+
+
+def _checked(truth: pl.DataFrame) -> pl.DataFrame:
+    """Return account_id and kind; raises ValueError where scores by them would say nothing."""
+    if missing := {"account_id", "kind"} - set(truth.columns):
+        raise ValueError(f"the truth lacks the columns {sorted(missing)}")
+    truth = truth.select("account_id", "kind")
+    if others := {name: str(of) for name, of in truth.schema.items() if not isinstance(of, pl.String)}:
+        raise ValueError(f"the truth has {others}: expected strings")
+    if truth.is_empty():
+        raise ValueError("the truth has no accounts")
+    if truth["account_id"].n_unique() < truth.height:
+        raise ValueError("the truth names an account twice: expected a row an account")
+    if unknown := (~truth["kind"].str.contains(KIND)).fill_null(True).sum():
+        raise ValueError(
+            f"the truth has {unknown} accounts of another kind: expected organic, campaign:NAME or decoy:NAME"
+        )
+    return truth
 
 
 def _overlap(members: pl.DataFrame) -> pl.DataFrame:

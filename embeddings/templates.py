@@ -162,23 +162,23 @@ def _write(skeleton: _Skeleton, parsed: list[_Parsed]) -> Template:
     """Write the skeleton, with a slot where more than a tenth of the texts fill a gap."""
     filled = Counter(chain(*skeleton.fillings))
     base, keep = skeleton.base, skeleton.keep
-    spans = _spans(base.text)
+    place = _ends(spans(base.text))
     pieces: list[str] = []
     for gap in range(len(keep) + 1):
         if filled[gap] > 0.1 * len(parsed):
             pieces.append(f" {SLOT} ")
         elif pieces and gap < len(keep):
-            between = base.text[spans[keep[gap - 1]][1] : spans[keep[gap - 1] + 1][0]]
+            between = base.text[place[keep[gap - 1]][1] : place[keep[gap - 1] + 1][0]]
             pieces.append(f" {SLOT} " if between.strip() else between)  # what was left out of a long text
         if gap < len(keep):
-            begin, end = spans[keep[gap]]
+            begin, end = place[keep[gap]]
             pieces.append(base.text[begin:end])
     return Template("".join(pieces).strip(), skeleton.rigidity)
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
+def spans(text: str) -> list[tuple[int, int]]:
     """Return where each token of a text begins and ends."""
-    return _ends([match.span() for match in _tokens_of(text).finditer(text)])
+    return [match.span() for match in _tokens_of(text).finditer(text)]
 
 
 def even(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -107,7 +107,7 @@ def run(texts: Texts, settings: ViewSettings) -> list[str]:
         words, document = words_of(block)
         grams, start = grams_of(hashed(words), document, settings.run)
         start = _weightiest_run(start, document[start], sketch.count(grams), least, generic, settings.run)
-        kept = _from_word_to_word(words, document, _cover(start, settings.run, len(words)), len(block))
+        kept = _from_word_to_word(words, document, cover(start, settings.run, len(words)), len(block))
         out += _join(words.filter(pl.Series(kept)), document[kept], kept[kept], len(block))
     return out
 
@@ -130,12 +130,12 @@ def _keep(texts: Texts, sketch: Sketch, least: int, settings: ViewSettings) -> l
     words, document = words_of(texts)
     grams, start = grams_of(hashed(words), document, settings.ngram)
     start = start[sketch.count(grams) >= least]
-    size = np.bincount(document[_cover(start, settings.ngram, len(words))], minlength=len(texts))
+    size = np.bincount(document[cover(start, settings.ngram, len(words))], minlength=len(texts))
     start = start[_prominent(start, document[start], size > settings.long, settings)]
-    return _join(words, document, _cover(start, settings.ngram, len(words)), len(texts))
+    return _join(words, document, cover(start, settings.ngram, len(words)), len(texts))
 
 
-def _cover(start: Ints, n: int, length: int) -> NDArray[np.bool_]:
+def cover(start: Ints, n: int, length: int) -> NDArray[np.bool_]:
     """Mark the tokens that n-grams beginning at `start` lie on."""
     step = np.zeros(length + n, dtype=np.int64)  # +1 where an n-gram begins, -1 after its end
     step[start] += 1

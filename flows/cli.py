@@ -113,6 +113,7 @@ def simulate(
     """
     from flows.simulate import write_simulation
 
+    moment(start, "--start")
     asked = {"campaigns": campaigns, "decoys": decoys}
     names = {k: () if v == "none" else tuple(v.split(",")) for k, v in asked.items() if v is not None}
     rows = write_simulation(

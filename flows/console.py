@@ -1,5 +1,6 @@
 """What is seen on the terminal: a line a stage, and the table of campaigns."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ class Progress:
         known = {"part": part, "identity": ""} | counts
         said = SAID[stage].format_map(known)
         took = "resumed" if counts.get("resumed") else f"{counts['seconds']:.1f} s"
-        self.console.print(Text(f"{stage:<11}{took:>8}  {said}"), soft_wrap=True)
+        with suppress(OSError, SystemExit):  # rich exits where nobody reads on; the run goes on
+            self.console.print(Text(f"{stage:<11}{took:>8}  {said}"), soft_wrap=True)
 
 
 def campaign_table(run_dir: Path) -> Table:

@@ -29,10 +29,14 @@ ClusterIds = dict[tuple[str, int], str]
 
 
 class Inputs(NamedTuple):
-    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by number."""
+    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by number.
+
+    seen: the prompts as the full view has them, without what stands in nearly all.
+    """
 
     log: Traffic
     texts: pl.DataFrame
+    seen: pl.Series
     vectors: NDArray[np.float32]
     topics: NDArray[np.int64]
     profiles: NDArray[np.int64]
@@ -42,9 +46,7 @@ def write_results(run: Run, out: Path) -> Counts:
     """Judge the linked groups of a run and write all its tables into `out`; return what was found."""
     inputs = read_inputs(run)
     log = inputs.log
-    cases = judge(
-        log, inputs.topics, inputs.texts["text"], inputs.profiles, run.settings.judge, run.settings.seed
-    )
+    cases = judge(log, inputs.topics, inputs.seen, inputs.profiles, run.settings.judge, run.settings.seed)
     ids = cluster_ids(log, inputs.texts["text"])
     found = records(log, cases, ids, _wordings(log, cases, inputs, run), window_of(run))
     write = tables.write_records
@@ -76,9 +78,12 @@ def read_inputs(run: Run) -> Inputs:
         pl.read_parquet(run.place("sample") / "accounts.parquet", glob=False),
     )
     of_text = np.load(run.place("views", View.FULL) / "of_text.npy")
+    distinct = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet", columns=["text"], glob=False)
+    seen = distinct["text"].append(pl.Series([""])).gather(np.where(of_text < 0, distinct.height, of_text))
     return Inputs(
         log=log,
         texts=pl.read_parquet(run.place("sample") / "texts.parquet", glob=False),
+        seen=seen,
         vectors=vectors_of(run, View.FULL)[of_text],
         topics=by_cluster(np.load(place / "topics.npy"), log.clusters[View.FULL]),
         profiles=np.load(place / "profiles.npy"),
@@ -116,7 +121,7 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     members = [_texts_of(log, case) for case in cases]
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
         label[members[i]] = i
-    texts = inputs.texts["text"]
+    texts = inputs.seen
     described = describe(texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from embeddings.views import View, view_texts
+from embeddings.boilerplate import boilerplate, seen_without
+from embeddings.views import View
 from flows.run import Counts, Run, sync
 from flows.sample import sample as sample_log
 from flows.settings import FITTED
@@ -48,9 +49,15 @@ def sample(run: Run, part: str, out: Path) -> Counts:
 
 
 def views(run: Run, part: str, out: Path) -> Counts:
-    """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing)."""
+    """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing).
+
+    What stands in the prompts of a good part of all accounts is left out.
+    """
     texts = pl.read_parquet(run.place("sample") / "texts.parquet", glob=False)
-    seen = view_texts(View(part), texts["text"].to_list(), run.settings.view)
+    rows = pl.read_parquet(run.place("sample") / "rows.parquet", columns=["account_id", "text"], glob=False)
+    first = rows.unique("account_id", keep="first", maintain_order=True)["text"]
+    left_out = boilerplate(texts["text"].gather(first).to_list())
+    seen = seen_without(View(part), texts["text"], left_out, run.settings.view)
     frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
     distinct = (
         frame.filter(pl.col("text") != "").group_by("text", maintain_order=True).agg(pl.col("count").sum())
@@ -60,7 +67,8 @@ def views(run: Run, part: str, out: Path) -> Counts:
     )
     np.save(out / "of_text.npy", number["n"].cast(pl.Int32).fill_null(-1).to_numpy())
     distinct.write_parquet(out / "texts.parquet")
-    return {"texts": distinct.height, "nothing_left": frame.height - int((frame["text"] != "").sum())}
+    nothing = frame.height - int((frame["text"] != "").sum())
+    return {"texts": distinct.height, "nothing_left": nothing, "left_out": sum(map(len, left_out))}
 
 
 def fit(run: Run, part: str, out: Path) -> Counts:

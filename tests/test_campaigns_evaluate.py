@@ -68,6 +68,22 @@ def test_what_is_not_reported_or_below_one_half_does_not_count():
     assert (unsure.n_reports, unsure.n_found, unsure.n_false, unsure.average_precision) == (1, 0, 1, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (truth(c=2).drop("kind"), "lacks the columns"),
+        (truth(c=2).with_columns(account_id=pl.Series([1, 2])), "expected strings"),
+        (truth(c=2).head(0), "no accounts"),
+        (pl.concat([truth(c=2)] * 2), "twice"),
+        (truth(c=2).with_columns(kind=pl.lit("robots")), "2 accounts of another kind"),
+        (truth(c=2).with_columns(kind=pl.lit(None, pl.String)), "2 accounts of another kind"),
+    ],
+)
+def test_a_truth_by_which_nothing_can_be_scored_is_refused(wrong: pl.DataFrame, said: str):
+    with pytest.raises(ValueError, match=said):
+        evaluate(*frames({"r": accounts("c", 2)}), wrong)
+
+
 def test_an_empty_run_on_a_null_log_scores_nothing():
     score = evaluate(*frames({}), truth(d=3, organic=5))
     assert (score.n_reports, score.n_false, score.recall, score.average_precision) == (0, 0, None, None)

@@ -1,6 +1,7 @@
 """The command line: exit codes, one clear line for input at fault, and odd input that is valid."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -335,6 +336,19 @@ def test_the_id_of_a_campaign_is_whole_in_a_table_that_is_piped(tmp_path: Path, 
         pl.DataFrame(frame).write_parquet(tmp_path / f"{name}.parquet")
     code, out, _ = call("evaluate", tmp_path, "--truth", tmp_path / "truth.parquet")
     assert (code, found in out, "…" in out) == (0, True, False), out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_run_goes_on_where_its_progress_cannot_be_written(tmp_path: Path) -> None:
+    log, output = write(planted(), tmp_path), tmp_path / "out"
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [Path(sys.executable).with_name("hydrascope"), "detect", log, "--output", output, "--plain"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(words, stderr=full, check=False).returncode == 0
+    assert list(output.glob("date=*/run_id=*/campaigns.parquet"))
+    assert subprocess.run([*words, "--seed", "1"], stderr=writer, check=False).returncode == 0
+    assert list(output.glob("superseded/date=*/run_id=*/campaigns.parquet"))
 
 
 @pytest.mark.usefixtures("tiny")
