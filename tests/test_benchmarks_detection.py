@@ -22,7 +22,15 @@ from benchmarks.detection.rivals.coposting import coposting_groups
 from benchmarks.detection.rivals.cosine import cosine_groups
 from benchmarks.detection.rivals.space import text_space, tfidf_rows
 from benchmarks.detection.rivals.windows import counted
-from benchmarks.detection.score import TEXT_ONLY, account_confidence, first_seen, frames, run_log
+from benchmarks.detection.score import (
+    DRESSED,
+    SYSTEM_PROMPTS,
+    TEXT_ONLY,
+    account_confidence,
+    first_seen,
+    frames,
+    run_log,
+)
 from benchmarks.detection.summary import (
     CONFIDENT,
     at_most,
@@ -255,6 +263,25 @@ def test_a_method_that_fails_leaves_the_others_of_its_log(monkeypatch: pytest.Mo
     assert failed["failed"] == "RuntimeError: full disk"
     assert text_only["score"]["n_missed"] == 1
     assert asked[1:] == [(["request_id", "timestamp", "account_id", "prompt"], None), (asked[0][0], 3)]
+
+
+def test_behind_system_prompts_each_account_uses_one_product(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(
+        "benchmarks.detection.score.detect", lambda traffic, *_: asked.append(traffic) or frames([])
+    )
+    log = grid("fixed_preamble", "tuning", 1)[0]
+    run_log(replace(log, settings=replace(log.settings, accounts=50)), None, ["hydrascope", DRESSED])
+    plain, dressed = asked
+    product = [next(p for p in SYSTEM_PROMPTS if text.startswith(p)) for text in dressed["prompt"]]
+    assert [p + text for p, text in zip(product, plain["prompt"], strict=True)] == dressed["prompt"].to_list()
+    used = (
+        dressed.with_columns(product=pl.Series(product))
+        .group_by("account_id")
+        .agg(pl.col("product").unique())
+    )
+    assert used["product"].list.len().max() == 1
+    assert used["product"].explode().n_unique() == len(SYSTEM_PROMPTS)
 
 
 def test_the_first_day_is_that_of_the_first_report_that_holds_half_of_those_come_so_far(

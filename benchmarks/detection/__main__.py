@@ -14,7 +14,7 @@ from benchmarks.detection import tables, windows_protocol
 from benchmarks.detection.jobs import apart, share_cores
 from benchmarks.detection.logs import Log, grid, planned, published
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.score import ABLATED, OURS, SAMPLED, TEXT_ONLY, first_seen, run_log, save
+from benchmarks.detection.score import ABLATED, DRESSED, OURS, SAMPLED, TEXT_ONLY, first_seen, run_log, save
 from benchmarks.detection.summary import Record, summary
 from campaigns.simulation.presets import names
 
@@ -76,6 +76,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sampled", action="store_true", help="also ourselves on a third and a sixth of each log's requests"
     )
+    parser.add_argument(
+        "--system-prompts",
+        action="store_true",
+        help="also ourselves where accounts use one of three products",
+    )
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     if call.grid and call.grid not in names(call.split, campaigns=True):
@@ -128,6 +133,7 @@ def chosen(call: argparse.Namespace) -> list[str]:
     """Return the methods to run."""
     usual = [OURS] if call.grid else [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
     more = [*([TEXT_ONLY] if call.text_only else []), *(SAMPLED if call.sampled else ())]
+    more += [DRESSED] if call.system_prompts else []
     return [*(call.methods or usual), *more, *(ABLATED if call.ablation else ())]
 
 

@@ -26,6 +26,12 @@ OURS = "hydrascope"
 ABLATED = {f"{OURS} without {signal}": str(signal) for signal in DECIDING}
 TEXT_ONLY = f"{OURS}, text only"  # the columns that every log has: no address, token, model, organisation
 SAMPLED = {f"{OURS}, a third sampled": 3, f"{OURS}, a sixth sampled": 6}
+DRESSED = f"{OURS}, behind system prompts"
+SYSTEM_PROMPTS = (  # of three products, each with a third of all accounts
+    "You are Sonde, an assistant that people talk to. Answer honestly, and in few words.\n\nUser: ",
+    "You are a writing coach. Keep the tone of the author, invent nothing and explain each change.\n\n",
+    "You write programs. Prefer small functions, write the tests first, and say what you changed.\n\n",
+)
 
 Found = tuple[pl.DataFrame, pl.DataFrame]  # campaigns and campaign_accounts
 
@@ -82,7 +88,11 @@ def _played(log: Log, prompts: Path | None) -> Simulated:
 def _ours(made: Simulated, folder: Path, method: str = OURS) -> Found:
     traffic = made.traffic.select(REQUIRED) if method == TEXT_ONLY else made.traffic
     sample = traffic.height // SAMPLED[method] if method in SAMPLED else None
-    place = folder / method if sample else folder  # samples fit encoders of their own
+    if method == DRESSED:
+        products = pl.Series(SYSTEM_PROMPTS)
+        product = products.gather(traffic["account_id"].rank("dense") % len(products))
+        traffic = traffic.with_columns(prompt=product + pl.col("prompt"))
+    place = folder / method if sample or method == DRESSED else folder  # with an encoder of their own
     return detect(traffic, place, [ABLATED[method]] if method in ABLATED else [], sample)
 
 
