@@ -31,7 +31,7 @@ ClusterIds = dict[tuple[str, int], str]
 class Inputs(NamedTuple):
     """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by number.
 
-    seen: the prompts as the full view has them, without what stands in nearly all.
+    seen: the prompts as the full view has them, without the boilerplate of products.
     """
 
     log: Traffic
@@ -79,11 +79,10 @@ def read_inputs(run: Run) -> Inputs:
     )
     of_text = np.load(run.place("views", View.FULL) / "of_text.npy")
     distinct = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet", columns=["text"], glob=False)
-    seen = distinct["text"].append(pl.Series([""])).gather(np.where(of_text < 0, distinct.height, of_text))
     return Inputs(
         log=log,
         texts=pl.read_parquet(run.place("sample") / "texts.parquet", glob=False),
-        seen=seen,
+        seen=distinct["text"].gather(of_text),
         vectors=vectors_of(run, View.FULL)[of_text],
         topics=by_cluster(np.load(place / "topics.npy"), log.clusters[View.FULL]),
         profiles=np.load(place / "profiles.npy"),

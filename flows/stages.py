@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from embeddings.boilerplate import boilerplate, seen_without
-from embeddings.views import View
+from embeddings.boilerplate import boilerplate, without
+from embeddings.views import View, view_texts
 from flows.run import Counts, Run, sync
 from flows.sample import sample as sample_log
 from flows.settings import FITTED
@@ -55,9 +55,9 @@ def views(run: Run, part: str, out: Path) -> Counts:
     """
     texts = pl.read_parquet(run.place("sample") / "texts.parquet", glob=False)
     rows = pl.read_parquet(run.place("sample") / "rows.parquet", columns=["account_id", "text"], glob=False)
-    first = rows.unique("account_id", keep="first", maintain_order=True)["text"]
-    left_out = boilerplate(texts["text"].gather(first).to_list())
-    seen = seen_without(View(part), texts["text"], left_out, run.settings.view)
+    each = rows.group_by("account_id", maintain_order=True).agg(pl.col("text").first(), pl.len())
+    left_out = boilerplate(texts["text"].gather(each["text"]).to_list(), each["len"].to_numpy())
+    seen = view_texts(View(part), without(texts["text"], left_out).to_list(), run.settings.view)
     frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
     distinct = (
         frame.filter(pl.col("text") != "").group_by("text", maintain_order=True).agg(pl.col("count").sum())

@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from embeddings.boilerplate import boilerplate, seen_without
-from embeddings.views import View, ViewSettings, view_texts
+from embeddings.boilerplate import boilerplate, without
 from flows.pipeline import complete, plain
 from flows.run import Run, open_run
 from flows.settings import DetectSettings
@@ -23,43 +22,44 @@ def tasks(n: int, seed: int = 0) -> pl.Series:
     return pl.Series([" ".join(f"w{word}" for word in rng.integers(5_000, size=12)) for _ in range(n)])
 
 
+def of_people(n: int) -> np.ndarray:
+    return 1 + np.random.default_rng(1).poisson(np.random.default_rng(2).gamma(0.8, 20, n))
+
+
 def test_a_system_prompt_is_found_to_the_letter_and_leaves_what_was_there_without_it() -> None:
     texts = tasks(300)
-    (passage,) = boilerplate((SYSTEM + " " + texts).to_list())
-    assert passage == SYSTEM
-    for view in View:
-        seen = seen_without(view, SYSTEM + " " + texts, {passage: 1.0}, ViewSettings())
-        assert seen == view_texts(view, texts.to_list(), ViewSettings())
+    found = boilerplate((SYSTEM + " " + texts).to_list(), np.full(300, 20))
+    assert found == [SYSTEM]
+    assert without(SYSTEM + " " + texts, found).equals(texts)
+    assert without("  " + texts, []).equals("  " + texts)
+
+
+def test_a_prompt_that_is_nothing_but_a_system_prompt_stays() -> None:
+    texts = pl.Series([SYSTEM, f"{SYSTEM} and a question"])
+    assert without(texts, [SYSTEM]).to_list() == [SYSTEM, "and a question"]
 
 
 def test_a_date_in_a_system_prompt_parts_it_in_two() -> None:
     days = pl.Series([f" On day {i % 7} of the month " for i in range(300)])
-    found = boilerplate((SYSTEM + days + OTHER + " " + tasks(300)).to_list())
-    assert set(found) == {SYSTEM + " On day", "of the month " + OTHER}
+    found = boilerplate((SYSTEM + days + OTHER + " " + tasks(300)).to_list(), of_people(300))
+    assert found == ["of the month " + OTHER, SYSTEM + " On day"]
 
 
-def test_products_have_a_system_prompt_each() -> None:
-    texts = tasks(400)
+@pytest.mark.parametrize("even", [True, False])
+def test_products_have_a_system_prompt_each_and_the_passage_of_accounts_that_send_alike_is_an_operators(
+    even: bool,
+) -> None:
     shown = [SYSTEM, OTHER, "", ""]
-    found = boilerplate([f"{shown[i % 4]} {text}" for i, text in enumerate(texts)])
-    assert found == pytest.approx({SYSTEM: 0.25, OTHER: 0.25})
+    texts = [f"{shown[i % 4]} {text}" for i, text in enumerate(tasks(400))]
+    sent = of_people(400)
+    sent[::4] = np.random.default_rng(3).poisson(30, 100) if even else sent[::4]
+    assert boilerplate(texts, sent) == ([OTHER] if even else [OTHER, SYSTEM])
 
 
 @pytest.mark.parametrize(("n", "every"), [(99, 1), (300, 6)])
 def test_what_few_accounts_have_is_no_boilerplate(n: int, every: int) -> None:
     texts = [f"{SYSTEM} {text}" if i % every == 0 else text for i, text in enumerate(tasks(n))]
-    assert boilerplate(texts) == {}
-
-
-def test_a_passage_of_a_part_of_the_accounts_is_a_run_where_there_is_no_other() -> None:
-    template = "Now grade this answer from one to ten, and say why: "
-    plain_, ours = tasks(60), template + tasks(40, seed=1)
-    texts = pl.concat([SYSTEM + " " + plain_, SYSTEM + " " + ours, tasks(60, seed=2)])
-    seen = seen_without(View.RUN, texts, {SYSTEM: 0.6}, ViewSettings())
-    assert seen[:60] == [SYSTEM] * 60
-    assert set(seen[60:100]) == {"Now grade this answer from one to ten , and say why"}
-    assert set(seen[100:]) == {""}
-    assert set(seen_without(View.RUN, texts, {SYSTEM: 0.9}, ViewSettings())[:60]) == {""}
+    assert boilerplate(texts, of_people(n)) == []
 
 
 def test_a_log_with_a_system_prompt_in_every_request_gives_the_clusters_of_the_log_without(
