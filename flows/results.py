@@ -29,14 +29,15 @@ ClusterIds = dict[tuple[str, int], str]
 
 
 class Inputs(NamedTuple):
-    """What the evidence stage reads: the log as arrays, its prompts and their full-view vectors by number.
+    """What the evidence stage reads: the log as arrays, the prompts of its rows, and texts by number.
 
-    seen: the prompts as the full view has them, without the boilerplate of products.
+    texts and vectors are those of the full view, without the boilerplate of products, which the log's `text`
+    numbers: what is asked behind two system prompts is asked twice. prompts (n,): as they were sent.
     """
 
     log: Traffic
-    texts: pl.DataFrame
-    seen: pl.Series
+    prompts: pl.Series
+    texts: pl.Series
     vectors: NDArray[np.float32]
     topics: NDArray[np.int64]
     profiles: NDArray[np.int64]
@@ -46,8 +47,8 @@ def write_results(run: Run, out: Path) -> Counts:
     """Judge the linked groups of a run and write all its tables into `out`; return what was found."""
     inputs = read_inputs(run)
     log = inputs.log
-    cases = judge(log, inputs.topics, inputs.seen, inputs.profiles, run.settings.judge, run.settings.seed)
-    ids = cluster_ids(log, inputs.texts["text"])
+    cases = judge(log, inputs.topics, inputs.texts, inputs.profiles, run.settings.judge, run.settings.seed)
+    ids = cluster_ids(log, inputs.texts)
     found = records(log, cases, ids, _wordings(log, cases, inputs, run), window_of(run))
     write = tables.write_records
     write(out / "campaigns.parquet", found.campaigns, tables.CAMPAIGNS)
@@ -72,18 +73,19 @@ def write_nothing(run: Run, out: Path) -> Counts:
 
 def read_inputs(run: Run) -> Inputs:
     """Read what the stages up to linking have left."""
-    place = run.place("link")
+    place, full = run.place("link"), run.place("views", View.FULL)
+    rows = pl.read_parquet(place / "rows.parquet", glob=False)
+    sent = pl.read_parquet(run.place("sample") / "texts.parquet", columns=["text"], glob=False)["text"]
+    numbers = np.load(full / "of_text.npy")[rows["text"].to_numpy()]
     log = traffic(
-        pl.read_parquet(place / "rows.parquet", glob=False),
+        rows.with_columns(text=pl.Series(numbers, dtype=pl.UInt32)),
         pl.read_parquet(run.place("sample") / "accounts.parquet", glob=False),
     )
-    of_text = np.load(run.place("views", View.FULL) / "of_text.npy")
-    distinct = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet", columns=["text"], glob=False)
     return Inputs(
         log=log,
-        texts=pl.read_parquet(run.place("sample") / "texts.parquet", glob=False),
-        seen=distinct["text"].gather(of_text),
-        vectors=vectors_of(run, View.FULL)[of_text],
+        prompts=sent.gather(rows["text"]),
+        texts=pl.read_parquet(full / "texts.parquet", columns=["text"], glob=False)["text"],
+        vectors=vectors_of(run, View.FULL),
         topics=by_cluster(np.load(place / "topics.npy"), log.clusters[View.FULL]),
         profiles=np.load(place / "profiles.npy"),
     )
@@ -116,11 +118,11 @@ def _texts_of(log: Traffic, case: Case) -> NDArray[np.int64]:
 
 def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list[Wording]:
     """Say of each case what its texts have in common, and which words stand out, as they may be shown."""
-    label = np.full(inputs.texts.height, -1, dtype=np.int64)
+    label = np.full(len(inputs.texts), -1, dtype=np.int64)
     members = [_texts_of(log, case) for case in cases]
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
         label[members[i]] = i
-    texts = inputs.seen
+    texts = inputs.texts
     described = describe(texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
@@ -167,7 +169,7 @@ def _exemplar(name: str, kind: ExemplarKind, row: int, inputs: Inputs, run: Run)
         "account_id": found["account_id"],
         "timestamp": found["timestamp"],
         "kind": str(kind),
-        "prompt": redact(inputs.texts["text"][found["text"]], run.settings.show),
+        "prompt": redact(inputs.prompts[row], run.settings.show),
     }
 
 

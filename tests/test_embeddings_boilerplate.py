@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from embeddings.boilerplate import boilerplate, without
-from flows.pipeline import complete, plain
-from flows.run import Run, open_run
+from flows.pipeline import complete, plain, prepare
+from flows.results import Inputs, read_inputs
+from flows.run import open_run
 from flows.settings import DetectSettings
 from tests.tiny import START, use_tiny_encoder, write
 
@@ -62,31 +63,38 @@ def test_what_few_accounts_have_is_no_boilerplate(n: int, every: int) -> None:
     assert boilerplate(texts, of_people(n)) == []
 
 
-def test_a_log_with_a_system_prompt_in_every_request_gives_the_clusters_of_the_log_without(
+def test_a_log_behind_the_system_prompts_of_two_products_is_that_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_tiny_encoder(monkeypatch.setattr)
     rng = np.random.default_rng(0)
-    account = np.sort(rng.integers(0, 120, 1_500))
+    weight = rng.gamma(0.8, 1, 200) + 0.1
+    account = rng.choice(200, 1_800, p=weight / weight.sum())
     steps = "Show every single step of the reasoning, one a line: "
-    template = pl.Series([steps if a < 20 else "" for a in account])
+    asked = tasks(600).gather(rng.integers(0, 600, len(account)))  # by accounts of either product
     log = pl.DataFrame(
         {
             "request_id": [f"r{i}" for i in range(len(account))],
             "timestamp": [START + timedelta(minutes=3 * i) for i in range(len(account))],
             "account_id": [f"a{a:03}" for a in account],
-            "prompt": template + tasks(len(account)),
+            "prompt": pl.Series([steps if a < 30 else "" for a in account]) + asked,
         }
     )
 
-    def run(name: str, log: pl.DataFrame) -> Run:
+    def found(name: str, log: pl.DataFrame) -> tuple[Inputs, Path]:
         written = str(write(log, tmp_path / name))
-        return open_run(written, tmp_path / name / "out", DetectSettings(), (None, None))
+        run = open_run(written, tmp_path / name / "out", DetectSettings(), (None, None))
+        prepare(run, plain())
+        return read_inputs(run), complete(run, plain())
 
-    bare, dressed = run("bare", log), run("dressed", log.with_columns(prompt=SYSTEM + " " + pl.col("prompt")))
-    folders = [complete(one, plain()) for one in (bare, dressed)]
+    product = pl.Series([(SYSTEM, OTHER)[a % 2] + " " for a in account])
+    bare, clean = found("bare", log)
+    behind, dressed = found("dressed", log.with_columns(prompt=product + pl.col("prompt")))
+    assert behind.log.rows["text"].equals(bare.log.rows["text"])
+    assert behind.texts.equals(bare.texts)
+    assert behind.prompts.to_list() == (product + bare.prompts).to_list()
     for name in ("n_prompts", "n_accounts", "template", "keywords"):
-        one, other = (pl.read_parquet(folder / "clusters.parquet")[name].to_list() for folder in folders)
+        one, other = (pl.read_parquet(run / "clusters.parquet")[name].to_list() for run in (clean, dressed))
         assert one == other
-    shown = pl.read_parquet(folders[1] / "campaign_exemplars.parquet")["prompt"]
-    assert shown.str.contains("Sonde").all()
+    shown = pl.read_parquet(dressed / "campaign_exemplars.parquet")["prompt"]
+    assert shown.str.contains("Acme").all()
