@@ -1,5 +1,6 @@
 """What stands in many accounts' prompts is left out, to the letter, and nothing else."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -93,6 +94,10 @@ def test_a_log_behind_the_system_prompts_of_two_products_is_that_without(
     assert behind.log.rows["text"].equals(bare.log.rows["text"])
     assert behind.texts.equals(bare.texts)
     assert behind.prompts.to_list() == (product + bare.prompts).to_list()
+    told = [
+        json.loads((run / "manifest.json").read_text())["boilerplate_characters"] for run in (clean, dressed)
+    ]
+    assert told == [0, len(SYSTEM) + len(OTHER)]
     for name in ("n_prompts", "n_accounts", "template", "keywords"):
         one, other = (pl.read_parquet(run / "clusters.parquet")[name].to_list() for run in (clean, dressed))
         assert one == other
