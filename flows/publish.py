@@ -15,7 +15,6 @@ from typing import Any
 
 from filelock import FileLock
 
-from embeddings.views import View
 from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
 from flows.sample import SetAside
 from flows.source import OPTIONAL
@@ -153,7 +152,7 @@ def manifest(run: Run) -> dict[str, Any]:
             "kept": sampled["kept"],
             "set_aside": sampled["set_aside"],
         },
-        "boilerplate_characters": (run.done("views", View.FULL) or {}).get("left_out", 0),
+        "boilerplate_characters": sampled["boilerplate_characters"],
         "campaigns": {"listed": found.get("campaigns", 0), "reported": found.get("reported", 0)},
         "seconds": seconds,
         "neighbours": {c["part"]: {k: c[k] for k in ("index", "recall")} for c in parts(run, "index")},

@@ -122,13 +122,12 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     members = [_texts_of(log, case) for case in cases]
     for i in reversed(range(len(cases))):  # a text of several cases counts for the strongest
         label[members[i]] = i
-    texts = inputs.texts
-    described = describe(texts.to_list(), label, run.settings.describe)
+    described = describe(inputs.texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
         if i not in said:
             even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
-            said[i] = template(texts.gather(even).to_list()).text, ()
+            said[i] = template(inputs.texts.gather(even).to_list()).text, ()
     show = run.settings.show
     return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
 

@@ -1,4 +1,4 @@
-"""From a log of any size to the rows that are looked at, with totals of every account over all of it.
+"""From a log of any size to the rows that are looked at, with how many each account has in all of it.
 
 One pass reads the log in batches and spools a narrow row for each request (digests in place of texts); what
 is kept is decided on the spool, and a second pass fetches the texts of the kept rows only. Which rows are
@@ -24,10 +24,6 @@ from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
 
 logger = logging.getLogger(__name__)
 DAY = 86_400_000_000
-HOUR = 3_600_000_000
-AT_ONCE = 3_000_000  # rows whose accounts are totalled at a time, in the room that the kept texts take later
-TOTALS = ("org_id", "ip", "asn", "user_agent", "input_tokens", "output_tokens", "cached_tokens", "status",
-          "account_created")  # fmt: skip
 Window = tuple[int | None, int | None]
 
 
@@ -85,7 +81,7 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
     usable = spooled.join(pl.LazyFrame({"n": repeated}), on="n", how="anti")
     kept = _keep(usable, settings, aside)
-    accounts = _accounts(usable, kept, source.optional)
+    accounts = _accounts(usable, kept)
     rows, texts = _fetch(source, window, kept, seed)
     spool.unlink()
     check_unchanged(source)  # or the digest in the manifest is of another log
@@ -129,13 +125,14 @@ def _spool(
     Adds the days of all rows of the window to `days`, as numbers since 1970.
     """
     outside = 0
-    extra = [name for name in TOTALS if name in source.columns]
-    with pq.ParquetWriter(spool, _narrow(None, extra, seed).to_arrow().schema, compression="zstd") as writer:
-        for batch in batches(source, [*REQUIRED, *extra], window):
+    columns = [*REQUIRED, *(["org_id"] if "org_id" in source.optional else [])]
+    empty = _narrow(Batch(0, 0, pl.DataFrame(schema=_types(["row", *columns]))), seed)
+    with pq.ParquetWriter(spool, empty.to_arrow().schema, compression="zstd") as writer:
+        for batch in batches(source, columns, window):
             usable, n_out = _usable(batch, window, aside, days)
             outside += n_out
             if usable.height:
-                writer.write_table(_narrow(Batch(batch.file, 0, usable), extra, seed).to_arrow())
+                writer.write_table(_narrow(Batch(batch.file, 0, usable), seed).to_arrow())
     return outside
 
 
@@ -168,11 +165,8 @@ def _usable(batch: Batch, window: Window, aside: Counter[str], days: set[int]) -
     return rows, outside
 
 
-def _narrow(batch: Batch | None, extra: list[str], seed: int) -> pl.DataFrame:
-    """Return what the decisions need of some rows: where they are, digests, account, time, totals."""
-    if batch is None:  # the empty frame, for its schema
-        types = {name: _DTYPES.get(name, pl.String) for name in ("row", *REQUIRED, *extra)}
-        batch = Batch(0, 0, pl.DataFrame(schema=types))
+def _narrow(batch: Batch, seed: int) -> pl.DataFrame:
+    """Return what the decisions need of some rows: where they are, digests, account, time, organisation."""
     ids = digests(batch.rows["request_id"], f"hydrascope sample {seed}")
     texts = digests(batch.rows["prompt"], "hydrascope text")
     return batch.rows.select(
@@ -181,10 +175,12 @@ def _narrow(batch: Batch | None, extra: list[str], seed: int) -> pl.DataFrame:
         pl.Series("id0", ids[:, 0]),
         pl.Series("id1", ids[:, 1]),
         pl.Series("text", texts[:, 0]),
-        "account_id",
-        "timestamp",
-        *extra,
+        pl.exclude("row", "request_id", "prompt"),
     )
+
+
+def _types(columns: Iterable[str]) -> dict[str, type[pl.DataType]]:
+    return {name: _DTYPES.get(name, pl.String) for name in columns}
 
 
 _DTYPES: dict[str, type[pl.DataType]] = {
@@ -251,53 +247,18 @@ def _keep(rows: pl.LazyFrame, settings: SampleSettings, aside: Counter[str]) -> 
     return kept.join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
 
 
-def _accounts(rows: pl.LazyFrame, kept: pl.DataFrame, optional: tuple[str, ...]) -> pl.DataFrame:
-    """Return a row an account over the whole window, by streaming over the spool, some accounts at a time."""
-    often = _twice(rows, "text").with_columns(often=pl.lit(1, dtype=pl.UInt32))
-    sampled = kept.group_by("account_id").agg(n_sampled=pl.len())
-    parts = rows.select(pl.len()).collect(engine="streaming").item() // AT_ONCE + 1
-    part = pl.col("account_id").hash() % parts  # an account is whole in one of them
-    whole = pl.concat(_totals(rows.filter(part == i), often, optional) for i in range(parts))
-    whole = whole.join(sampled, on="account_id", how="left").with_columns(pl.col("n_sampled").fill_null(0))
-    whole = whole.sort("account_id")
-    times = [name for name in ("first_seen", "last_seen", "account_created") if name in whole.columns]
-    return whole.with_columns(pl.col(times).cast(pl.Datetime("us", "UTC")))
-
-
-def _totals(rows: pl.LazyFrame, often: pl.LazyFrame, optional: tuple[str, ...]) -> pl.DataFrame:
-    """Return the totals of accounts over all their rows; often: the texts (`text`) that several rows have."""
-    rows = rows.join(often, on="text", how="left")
-    hour = pl.col("timestamp") // HOUR
-    whole = rows.group_by("account_id").agg(
-        n_total=pl.len(),
-        first_seen=pl.col("timestamp").min(),
-        last_seen=pl.col("timestamp").max(),
-        hours=pl.concat_list([((hour % 24) == h).sum().cast(pl.UInt32) for h in range(24)]),
-        n_hours=hour.n_unique(),
-        n_repeats=pl.col("often").sum(),
-        **_optional_totals(optional),
+def _accounts(rows: pl.LazyFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    """Return a row an account: n_total, n_sampled, and the org_id of most of its rows if the log has any."""
+    whole = rows.group_by("account_id").agg(n_total=pl.len())
+    whole = whole.join(
+        kept.lazy().group_by("account_id").agg(n_sampled=pl.len()), on="account_id", how="left"
     )
-    if "org_id" in optional:
-        whole = whole.join(_main_org(rows), on="account_id", how="left")
-    return whole.collect(engine="streaming")
-
-
-def _optional_totals(optional: tuple[str, ...]) -> dict[str, pl.Expr]:
-    many = {"n_ips": "ip", "n_asns": "asn", "n_user_agents": "user_agent"}
-    totals = {name: pl.col(of).drop_nulls().n_unique() for name, of in many.items() if of in optional}
-    sums = ("input_tokens", "output_tokens", "cached_tokens")
-    totals |= {name: pl.col(name).sum() for name in sums if name in optional}
-    if "status" in optional:
-        totals["n_limited"] = (pl.col("status") == 429).sum()
-    if "account_created" in optional:
-        totals["account_created"] = pl.col("account_created").min()
-    return totals
-
-
-def _main_org(rows: pl.LazyFrame) -> pl.LazyFrame:
-    counted = rows.filter(pl.col("org_id").is_not_null()).group_by("account_id", "org_id").len()
-    first = pl.col("org_id").sort_by(["len", "org_id"], descending=[True, False]).first()
-    return counted.group_by("account_id").agg(org_id=first)
+    whole = whole.with_columns(pl.col("n_sampled").fill_null(0))
+    if "org_id" in rows.collect_schema():
+        counted = rows.filter(pl.col("org_id").is_not_null()).group_by("account_id", "org_id").len()
+        most = pl.col("org_id").sort_by(["len", "org_id"], descending=[True, False]).first()
+        whole = whole.join(counted.group_by("account_id").agg(most), on="account_id", how="left")
+    return whole.sort("account_id").collect(engine="streaming")
 
 
 def _fetch(
@@ -310,7 +271,7 @@ def _fetch(
     columns = [*REQUIRED, *source.optional]
     known: dict[bytes, int] = {}
     by_file = kept.drop("account_id").partition_by("file", as_dict=True)
-    types = {c: _DTYPES.get(c, pl.String) for c in columns} | {"weight": pl.Float64, "text": pl.UInt32}
+    types = _types(columns) | {"weight": pl.Float64, "text": pl.UInt32}
     parts = [pl.DataFrame(schema=types).drop("prompt")]
     held = [pl.DataFrame(schema={"prompt": pl.String})]
     for batch in batches(source, columns, window, only=[int(file) for (file,) in by_file]):

@@ -30,11 +30,14 @@ SHARD_LEAST = 2_000  # texts below which a shard is not worth its own task
 
 
 def sample(run: Run, part: str, out: Path) -> Counts:
-    """Take the sample of the window: rows, distinct texts, and every account's totals."""
+    """Take the sample of the window: rows, distinct texts, accounts, and products' boilerplate in them."""
     taken = sample_log(run.source, run.window, run.settings.sample, run.settings.seed, out / "spool.parquet")
     taken.rows.write_parquet(out / "rows.parquet")
     taken.accounts.write_parquet(out / "accounts.parquet")
     taken.texts.write_parquet(out / "texts.parquet")
+    each = taken.rows.group_by("account_id", maintain_order=True).agg(pl.col("text").first(), pl.len())
+    passages = boilerplate(taken.texts["text"].gather(each["text"]).to_list(), each["len"].to_numpy())
+    (out / "boilerplate.json").write_text(json.dumps(passages))
     return {
         "read": run.source.n_rows,
         "outside_window": taken.outside,
@@ -43,21 +46,17 @@ def sample(run: Run, part: str, out: Path) -> Counts:
         "set_aside": taken.set_aside,
         "accounts": taken.accounts.height,
         "texts": taken.texts.height,
+        "boilerplate_characters": sum(map(len, passages)),
         "start": taken.start,
         "end": taken.end,
     }
 
 
 def views(run: Run, part: str, out: Path) -> Counts:
-    """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing).
-
-    What stands in the prompts of a good part of all accounts is left out.
-    """
+    """Write what a view sees: distinct texts with counts, and which of them each prompt has (-1: nothing)."""
     texts = pl.read_parquet(run.place("sample") / "texts.parquet", glob=False)
-    rows = pl.read_parquet(run.place("sample") / "rows.parquet", columns=["account_id", "text"], glob=False)
-    each = rows.group_by("account_id", maintain_order=True).agg(pl.col("text").first(), pl.len())
-    left_out = boilerplate(texts["text"].gather(each["text"]).to_list(), each["len"].to_numpy())
-    seen = view_texts(View(part), without(texts["text"], left_out).to_list(), run.settings.view)
+    passages = json.loads((run.place("sample") / "boilerplate.json").read_text())
+    seen = view_texts(View(part), without(texts["text"], passages).to_list(), run.settings.view)
     frame = pl.DataFrame({"text": pl.Series(seen, dtype=pl.String), "count": texts["count"].cast(pl.Int64)})
     distinct = (
         frame.filter(pl.col("text") != "").group_by("text", maintain_order=True).agg(pl.col("count").sum())
@@ -68,7 +67,7 @@ def views(run: Run, part: str, out: Path) -> Counts:
     np.save(out / "of_text.npy", number["n"].cast(pl.Int32).fill_null(-1).to_numpy())
     distinct.write_parquet(out / "texts.parquet")
     nothing = frame.height - int((frame["text"] != "").sum())
-    return {"texts": distinct.height, "nothing_left": nothing, "left_out": sum(map(len, left_out))}
+    return {"texts": distinct.height, "nothing_left": nothing}
 
 
 def fit(run: Run, part: str, out: Path) -> Counts:

@@ -1,4 +1,4 @@
-"""Sampling against slow, plain versions: which rows are kept, what accounts did over the whole window."""
+"""Sampling against slow, plain versions: which rows are kept, how many an account has in the whole window."""
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
@@ -29,10 +29,7 @@ def log(n: int = 400, seed: int = 0) -> Rows:
             "timestamp": START + timedelta(seconds=int(rng.integers(3 * 86_400))),
             "account_id": f"a{account[i]}",
             "prompt": f"text {rng.integers(n)}",
-            "ip": f"10.0.0.{rng.integers(9)}",
             "org_id": f"o{rng.integers(3)}",
-            "status": int(rng.choice([200, 429])),
-            "input_tokens": int(rng.integers(100)),
         }
         for i in range(n)
     ]
@@ -76,14 +73,6 @@ def test_cap_and_budget_keep_what_a_plain_loop_keeps(tmp_path: Path, cap: int, b
     assert taken.rows.height + sum(taken.set_aside.values()) == taken.n_in == len(rows)
 
 
-def test_accounts_are_totalled_alike_all_at_once_or_some_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = take(log(), tmp_path / "whole")
-    monkeypatch.setattr("flows.sample.AT_ONCE", 50)
-    assert take(log(), tmp_path / "parts").accounts.equals(whole.accounts)
-
-
 def test_weights_undo_the_sampling(tmp_path: Path) -> None:
     taken = take(log(4000), tmp_path, cap=100, budget=600)
     assert taken.rows["weight"].sum() == pytest.approx(4000, rel=0.15)
@@ -92,26 +81,16 @@ def test_weights_undo_the_sampling(tmp_path: Path) -> None:
 def test_totals_of_accounts_are_over_the_whole_window(tmp_path: Path) -> None:
     rows = log()
     taken = take(rows, tmp_path, cap=3, budget=20)
-    texts = Counter(row["prompt"] for row in rows)
     found = {account["account_id"]: account for account in taken.accounts.to_dicts()}
     assert sorted(found) == sorted({row["account_id"] for row in rows})
     kept = Counter(taken.rows["account_id"])
     for name, account in found.items():
         own = [row for row in rows if row["account_id"] == name]
-        hours = Counter(row["timestamp"].hour for row in own)
         orgs = Counter(row["org_id"] for row in own)
         most = max(orgs.values())
         assert account["n_total"] == len(own)
         assert account["n_sampled"] == kept[name]
-        assert account["hours"] == [hours[hour] for hour in range(24)]
-        assert account["n_hours"] == len({micro(row["timestamp"]) // 3_600_000_000 for row in own})
-        assert account["n_repeats"] == sum(texts[row["prompt"]] > 1 for row in own)
-        assert account["n_ips"] == len({row["ip"] for row in own})
-        assert account["n_limited"] == sum(row["status"] == 429 for row in own)
-        assert account["input_tokens"] == sum(row["input_tokens"] for row in own)
         assert account["org_id"] == min(org for org, n in orgs.items() if n == most)
-        assert account["first_seen"] == min(row["timestamp"] for row in own)
-        assert account["last_seen"] == max(row["timestamp"] for row in own)
 
 
 def test_texts_are_numbered_and_joined_again(tmp_path: Path) -> None:

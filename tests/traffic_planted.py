@@ -67,13 +67,7 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
 
 def accounts_of(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the accounts of rows that are all there are."""
-    accounts = rows.group_by("account_id").agg(
-        n_total=pl.len(),
-        n_sampled=pl.len(),
-        first_seen=pl.col("timestamp").min(),
-        last_seen=pl.col("timestamp").max(),
-    )
-    return accounts.sort("account_id")
+    return rows.group_by("account_id").agg(n_total=pl.len(), n_sampled=pl.len()).sort("account_id")
 
 
 def numbers(log: Traffic, name: str) -> np.ndarray:
@@ -99,5 +93,4 @@ def rows_at(events: list[tuple[str, int, int]]) -> tuple[pl.DataFrame, pl.DataFr
             "held_out": np.random.default_rng(99).random(len(events)) < 0.5,
         }
     )
-    accounts = rows.group_by("account_id").agg(n_total=pl.len(), n_sampled=pl.len()).sort("account_id")
-    return rows, accounts
+    return rows, accounts_of(rows)
