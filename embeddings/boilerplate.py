@@ -3,16 +3,22 @@
 Left in, it is the longest passage that any two prompts share, and every template drowns in it.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from embeddings.ngrams import Ints, Texts, grams_of, hashed, words_of
-from embeddings.templates import even, spans
-from embeddings.views import cover
+from embeddings.templates import even
+
+Floats = NDArray[np.float64]
 
 TOKENS = 8  # in a row that must recur, as in a run
 COMMON = 0.2  # of the accounts: a passage of so many is a product's, if they send as differently as people do
+RARER = 0.05  # by so much of the accounts: what follows is no part of a passage
 UNEVEN = 0.25  # variance of their rates over the squared mean: of people one half and more
 NEARLY_ALL = 0.8  # of which no campaign is, however much each sends
 FEWEST = 100  # accounts of which a part says something
@@ -25,7 +31,7 @@ def boilerplate(sample: Texts, sent: Ints) -> list[str]:
     sample: a text of each account, so that no busy one makes its own prompt everybody's, and sent (m,) how
     many each has: of a small log's campaign all have about as many. Nothing is returned of fewer accounts
     than FEWEST. Eight tokens in a row and more are a passage. What differs from text to text, a date in a
-    system prompt, parts two of them.
+    system prompt, parts two of them, and so does what not all have that have the rest.
     """
     if len(sample) < FEWEST:
         return []
@@ -33,17 +39,15 @@ def boilerplate(sample: Texts, sent: Ints) -> list[str]:
     sample, sent = [sample[i][:LONGEST] for i in chosen], sent[chosen].astype(float)
     words, document = words_of(sample)
     grams, start = grams_of(hashed(words), document, TOKENS)
-    own = np.unique(np.stack([grams, document[start].astype(np.uint64)]), axis=1)[0]
-    known, texts = np.unique(own, return_counts=True)
-    kept = cover(start[np.isin(grams, known[texts >= COMMON * len(sample)])], TOKENS, len(words))
-    passages = {
-        passage
-        for i in np.unique(document[kept]).tolist()
-        for passage in _passages(sample[i], kept[document == i])
-    }
-    found: dict[str, float] = {}
+    each = pl.DataFrame({"gram": grams, "document": document[start]})
+    texts = each.select(pl.col("document").n_unique().over("gram"))["document"].to_numpy()
+    share = np.zeros(len(words))
+    share[start] = np.where(texts >= COMMON * len(sample), texts / len(sample), 0.0)
+    seen = Counter(_passages(sample, words, document, share))
+    passages = [passage for passage, n in seen.items() if n > 1]
+    column, found = pl.Series(sample), dict[str, float]()
     for passage in sorted(passages, key=lambda passage: (-len(passage), passage)):
-        has = np.array([passage in text for text in sample])
+        has = column.str.contains(passage, literal=True).to_numpy()
         within = max((share for longer, share in found.items() if passage in longer), default=0.0)
         if has.mean() < within + COMMON:  # or only as a part of a longer one
             continue
@@ -63,8 +67,33 @@ def without(texts: pl.Series, passages: list[str]) -> pl.Series:
     return bare.zip_with(bare != "", texts)
 
 
-def _passages(text: str, kept: NDArray[np.bool_]) -> list[str]:
-    """Return the stretches of a text whose tokens, (t,) in their order, are kept."""
-    place = spans(text)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]]).astype(int)))
-    return [text[place[a][0] : place[b - 1][1]] for a, b in edges.reshape(-1, 2)]
+def _passages(texts: Texts, words: pl.Series, document: Ints, share: Floats) -> Iterator[str]:
+    """Yield the stretches of texts, given by their words and document (t,), that recur as one piece.
+
+    share (t,): of the texts that have the n-gram which begins at a token, nought where too few do. A piece
+    ends where what goes on from it is rarer: one of the modules that a prompt is put together from, say.
+    """
+    before = np.concatenate([np.zeros(TOKENS - 1), share])
+    token: Floats = sliding_window_view(before, TOKENS).max(axis=1)  # the commonest n-gram that it is in
+    onward = sliding_window_view(before[1:], TOKENS - 1).max(axis=1)  # in which the token after it is, too
+    goes_on = np.append(onward[:-1] >= np.maximum(token[:-1], token[1:]) - RARER, False) & (token > 0)
+    first = np.flatnonzero((token > 0) & ~np.append(False, goes_on[:-1]))
+    last = np.flatnonzero((token > 0) & ~goes_on)
+    pieces = np.stack([first, last])[:, last - first + 1 >= TOKENS]
+    text_of = document[pieces[0]]
+    for mine in np.split(pieces, np.flatnonzero(np.diff(text_of)) + 1, axis=1) if len(text_of) else []:
+        number = int(document[mine[0, 0]])
+        begin = int(np.searchsorted(document, number))
+        place = _places(texts[number], words[begin : int(mine[1, -1]) + 1])
+        for a, b in (mine - begin).T:
+            yield texts[number][place[a][0] : place[b][1]]
+
+
+def _places(text: str, words: Iterable[str]) -> list[tuple[int, int]]:
+    """Return where each of a text's words, in their order, begins and ends."""
+    places, end = [], 0
+    for word in words:
+        start = text.index(word, end)
+        end = start + len(word)
+        places.append((start, end))
+    return places

@@ -36,6 +36,29 @@ def test_a_system_prompt_is_found_to_the_letter_and_leaves_what_was_there_withou
     assert without("  " + texts, []).equals("  " + texts)
 
 
+@pytest.mark.parametrize(
+    "system",
+    [
+        "Report CO₂ in kg/m² and H₂O in m³, with ½ a line for each of them, always.",
+        "आप एक सहायक हैं और आप ग्राहकों के सवालों का जवाब विनम्रता से देते हैं कृपया हिन्दी में लिखें",
+        "1️⃣ Read the question. 2️⃣ Answer it in a few words. 3️⃣ Stop.",
+    ],
+)
+def test_a_system_prompt_is_found_in_any_script(system: str) -> None:
+    for texts in (system + " " + tasks(300), tasks(300) + " " + system):
+        left = without(texts, boilerplate(texts.to_list(), of_people(300)))
+        assert left.equals(tasks(300))
+
+
+def test_a_system_prompt_of_modules_is_left_out_piece_by_piece() -> None:
+    rng = np.random.default_rng(4)
+    modules = [f"{name} does as follows. " + text for name, text in zip("abcdefgh", tasks(8, 9), strict=True)]
+    chosen = [" ".join(modules[m] for m in rng.choice(8, 3, replace=False)) for _ in range(600)]
+    texts = SYSTEM + " " + pl.Series(chosen) + " " + tasks(600)
+    left = without(texts, boilerplate(texts.to_list(), of_people(600)))
+    assert left.str.split(" ").list.len().mean() < 13.0  # the task's twelve words, and hardly more
+
+
 def test_a_prompt_that_is_nothing_but_a_system_prompt_stays() -> None:
     texts = pl.Series([SYSTEM, f"{SYSTEM} and a question"])
     assert without(texts, [SYSTEM]).to_list() == [SYSTEM, "and a question"]
