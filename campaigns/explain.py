@@ -30,7 +30,8 @@ SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
 # Signals without which an explanation would fit every group: it is left out where they could not be tested.
 UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
 RULED_OUT = np.log(20)  # log e-value from which what was seen speaks against an explanation
-HALF = 0.5  # share in one organisation, or from shared addresses, from which it may be the whole story
+HALF = 0.5  # share from shared addresses from which it may be the whole story
+FEW = 5.0  # organisations, as if of equal size, that may be the departments of one, and a few bystanders
 
 
 class Model(NamedTuple):
@@ -90,12 +91,12 @@ def at_most(findings: Mapping[Signal, Finding]) -> float:
 
 
 def weigh(
-    findings: Mapping[Signal, Finding], organisation: float | None = None, network: float | None = None
+    findings: Mapping[Signal, Finding], organisations: float | None = None, network: float | None = None
 ) -> list[Weighed]:
     """Weigh a group against every innocent model that the columns of the log allow.
 
-    organisation: the largest share of the group's accounts in one organisation, None where the log does not
-    say: then a service with many keys can only be told by what it asks. network: the share of the group's
+    organisations: how many the group's accounts are in, as if of equal size, None where the log does not say:
+    then a service with many keys can only be told by what it asks. network: the share of the group's
     requests from addresses that its accounts share. Independent users are then those of one network, which
     says more of the same and is named in their place.
     """
@@ -105,10 +106,10 @@ def weigh(
         if explanation is Explanation.NETWORK and (network is None or network < HALF):
             continue
         if explanation is Explanation.ORGANISATION:
-            if organisation is None:
+            if organisations is None:
                 continue
-            betrayed_by = betrayed_by if organisation < HALF else frozenset()
-        if explanation is Explanation.SERVICE and organisation is not None:
+            betrayed_by = betrayed_by if organisations > FEW else frozenset()
+        if explanation is Explanation.SERVICE and organisations is not None:
             betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
             continue

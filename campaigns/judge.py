@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from scipy import sparse
 
 from campaigns.candidates import candidates, left
 from campaigns.crews import crews
+from campaigns.discovery import apart
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.concentration import concentration
@@ -26,7 +26,7 @@ from campaigns.laws import Ints
 from campaigns.link import LinkSettings
 from campaigns.marks import NETWORK, TOPICS
 from campaigns.members import grown, widened
-from campaigns.merge import SAME_ACCOUNTS, fold, settled
+from campaigns.merge import fold, settled
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Explanation, Signal
@@ -218,19 +218,7 @@ def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int
     One crowd is found as many overlapping groups; its strongest stands for it.
     """
     held = [*first.values(), *(groups[i] for i in order)]
-    sizes = np.array([len(group.members) for group in held])
-    ones = np.ones(int(sizes.sum()))
-    member = np.concatenate([group.members for group in held]) if held else np.empty(0, dtype=np.int64)
-    crowd = sparse.csr_array(
-        (ones, member, np.append(0, np.cumsum(sizes))), shape=(len(held), log.n_accounts)
-    )
-    shared = (crowd @ crowd.T).tocsr()
-    listed = np.zeros(len(held), dtype=bool)
-    listed[: len(first)] = True
-    for i in range(len(first), len(held)):
-        part = slice(shared.indptr[i], shared.indptr[i + 1])
-        other, both = shared.indices[part], shared.data[part]
-        listed[i] = not (listed[other] & (both > SAME_ACCOUNTS * np.minimum(sizes[i], sizes[other]))).any()
+    listed = apart([group.members for group in held], log.n_accounts, len(first))
     return [i for i, kept in zip(order, listed[len(first) :], strict=True) if kept][:OTHERS]
 
 

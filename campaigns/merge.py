@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.crews import OTHER_OPERATOR, one_or_two
+from campaigns.discovery import SAME_ACCOUNTS
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
 from campaigns.traffic import Traffic
 
-SAME_ACCOUNTS = 0.5  # of the smaller group's accounts
 SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
 SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
 THEIRS_ALONE = 0.5
@@ -107,7 +107,7 @@ def _some_work(log: Traffic, group: Group, other: Group, overlaps: list[float | 
     if topics < SOME_WORK:
         return False
     marks = np.maximum(_marks(log, group), _marks(log, other))
-    return not any(mark >= MARKED and overlap < SOME_WORK for mark, overlap in zip(marks, views, strict=True))
+    return not any(mark >= MARKED and overlap < SAME_WORK for mark, overlap in zip(marks, views, strict=True))
 
 
 def _marks(log: Traffic, group: Group) -> Floats:

@@ -1,6 +1,6 @@
 """The sampled rows of a window as arrays, the form in which the campaign room computes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,26 @@ class Traffic:
         if column not in self._codes:
             self._codes[column] = _numbered(self.rows[column])
         return self._codes[column]
+
+    def linking_half(self) -> tuple["Traffic", Ints]:
+        """Return the linking half as a log of its own, cut in two by chance, and (n,) where its rows are.
+
+        Accounts and hours keep their numbers, clusters are left out; -1 for rows that are held out.
+        """
+        kept = np.flatnonzero(~self.held_out)
+        place = np.full(len(self.held_out), -1)
+        place[kept] = np.arange(len(kept))
+        half = replace(
+            self,
+            rows=self.rows.filter(~self.held_out),
+            account=self.account[kept],
+            hour=self.hour[kept],
+            held_out=np.random.default_rng(0).random(len(kept)) < 0.5,
+            clusters={},
+            _codes={},
+            _places={},
+        )
+        return half, place
 
     def has(self, column: str) -> bool:
         """Tell whether the log has a column with at least one value in it."""

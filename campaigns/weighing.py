@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from campaigns.volumes import Volumes, volumes
 
 TOLD_APART = "the accounts were told apart by what they ask"
 SECOND_LOOK = 0.5  # weight of a group that is judged by all that its accounts sent: few campaigns show there
+HINTED = 8.0  # weight of a group whose linking half by itself shows one queue
 
 
 class Looked(NamedTuple):
@@ -58,6 +60,7 @@ class Weighing:
     groups: list[Group] = field(default_factory=list)
     q_values: Floats = field(default_factory=lambda: np.empty(0))
     _looked: dict[int, Looked] = field(default_factory=dict)
+    _weights: list[float] = field(default_factory=list)
     _crews: set[int] = field(default_factory=set)
 
     @property
@@ -94,9 +97,10 @@ class Weighing:
             sent = self._sent(i)
             if self._promising(self.groups[i], sent):
                 self._looked[i] = self._look(i, sent)
+        self._weights += [self._weight(group) for group in more]
         log_e = self._log_e
-        weight = np.where([group.whole for group in self.groups], SECOND_LOOK, 1.0)
-        self.q_values = e_bh_q_values(log_e, weight)
+        members = [group.members for group in self.groups]
+        self.q_values = e_bh_q_values(log_e, np.array(self._weights), members, self.log.n_accounts)
         passed = [i for i in self._looked if self.q_values[i] <= level]
         plain = {i: _plainness(self._looked[i].findings, len(self.groups[i].members)) for i in passed}
         return sorted(passed, key=lambda i: (-plain[i], -log_e[i]))
@@ -112,6 +116,23 @@ class Weighing:
         if i not in self._looked:
             self._looked[i] = self._look(i, self._sent(i))
         return self._looked[i]
+
+    @cached_property
+    def _half(self) -> tuple[Traffic, Ints]:
+        return self.log.linking_half()
+
+    def _weight(self, group: Group) -> float:
+        """Return how much a group is expected to be a campaign, by its linking half alone.
+
+        That is cut in two once more: where one part tells the hours of the other as of one queue, or its
+        total is as steady, the held-out rows are likely to say the same.
+        """
+        half, place = self._half
+        rows = place[group.rows]
+        part = replace(group, rows=rows[rows >= 0]).sent(half)
+        found = _but(self.ignore, [rhythm(half, part, self.people), constant_total(half, part)])
+        hinted = any((finding.log_e or 0.0) > 0 for finding in found.values())
+        return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
 
     def _sent(self, i: int) -> Volumes:
         """Return what the members of a group sent, of crews in the half that they were not told apart by."""
@@ -174,10 +195,11 @@ def _but(ignore: Collection[Signal], found: Sequence[Finding]) -> dict[Signal, F
 
 
 def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -> list[Weighed]:
-    organisation = None
+    organisations = None
     if "org_id" in log.accounts.columns and log.has("org_id"):
         known = log.organisation[group.members]
         named = known[known >= 0]
         if 2 * len(named) >= len(known):  # of accounts whose organisation is not known nothing follows
-            organisation = int(np.bincount(named).max()) / len(named)
-    return weigh(findings, organisation, shared_addresses(log, group).effect)
+            shares = np.bincount(named) / len(named)
+            organisations = 1 / float(shares @ shares)  # (Simpson 1949)
+    return weigh(findings, organisations, shared_addresses(log, group).effect)

@@ -20,7 +20,7 @@ def locate(name_or_path: str, revision: str | None) -> Path:
 
     Raises EncoderUnavailable within seconds where there is neither files nor a hub.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = Path(os.path.expanduser(name_or_path))  # pathlib's raises where there is no such user
     if folder.is_dir():
         return folder
     if name_or_path.count("/") > 1 or name_or_path.startswith((".", "/", "~")):

@@ -1,5 +1,6 @@
 """The commands for schedules and history."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,20 +154,19 @@ def _plan(
     webhook: str | None,
 ) -> "Plan":
     """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
-    from zoneinfo import ZoneInfo
-
     from flows.run import absolute
     from flows.server import check_answer, configured, set_defaults
     from flows.settings import FITTED, read_settings
+    from flows.times import zone_of
 
     settings = read_settings(config)
-    encoder = Path(settings.encoder).expanduser()
+    encoder = Path(os.path.expanduser(settings.encoder))
     if settings.encoder != FITTED and encoder.is_dir():  # workers look from folders of their own
         settings = settings.model_copy(update={"encoder": absolute(str(encoder))})
     try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        raise InputError(f"--zone {zone}: expected a time zone such as Europe/Berlin") from None
+        zone_of(zone)
+    except InputError as fault:
+        raise InputError(f"--{fault}") from None
     set_defaults()
     if not configured():
         raise InputError(

@@ -138,8 +138,12 @@ def case_view(run_dir: Path, campaign: str) -> list[Table | Text]:
     explanations = Table("could it be", "score", "answer")
     for e in rows("campaign_explanations"):
         explanations.add_row(str(e["explanation"]), f"{e['score']:.2f}", _text(e["sentence"]))
-    accounts = Table("account", "confidence", "requests", "of all", title=f"{case['n_accounts']} accounts")
-    for a in rows("campaign_accounts")[:SHOWN_AT_MOST]:
+    seen = rows("campaign_accounts")
+    title = f"{case['n_accounts']} accounts" + (
+        f", the {SHOWN_AT_MOST} surest" if len(seen) > SHOWN_AT_MOST else ""
+    )
+    accounts = Table("account", "confidence", "requests", "of all", title=title)
+    for a in seen[:SHOWN_AT_MOST]:
         numbers = f"{a['confidence']:.2f}", str(a["n_prompts"]), str(a["n_total"])
         accounts.add_row(_text(a["account_id"]), *numbers)
     return [said, evidence, explanations, accounts]

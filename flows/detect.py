@@ -8,12 +8,12 @@ finds its work done is over.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from prefect import Task, flow, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
@@ -32,7 +32,7 @@ from flows.publish import day, publish
 from flows.report import report
 from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
 from flows.settings import DetectSettings
-from flows.times import microseconds, moment
+from flows.times import microseconds, moment, zone_of
 from flows.watch import time_limit
 
 Told = Callable[[str, str, Counts], None]
@@ -92,8 +92,6 @@ class Tasks:
             for part, counts in zip(some, done, strict=True):
                 for told in self.told:
                     told(name, part, counts)
-        if stage is stages.sample:
-            _rename(f"detect {day((run.done('sample') or {})['start'])}")
 
     def _together(self, name: str, run: Run, parts: Sequence[str]) -> list[Counts]:
         # Tags stay with the flow run: a task that has any waits for slots, seconds at a time.
@@ -112,24 +110,33 @@ def _mark_failed(flow_run_id: UUID, error: StageError) -> None:
         client.set_flow_run_state(flow_run_id, Failed(message=str(error)), force=True)
 
 
-def _rename(name: str) -> None:
+def _named(stage: str, part: str, counts: Counts) -> None:
     """Name the flow run by the window, once the log has told it."""
-    if flow_run.name != name:
+    if stage == stages.sample.__name__:
+        _rename(day(counts["start"]))
+
+
+def _rename(date: str) -> None:
+    if flow_run.name != (name := f"detect {date}"):
         with get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, name=name)
 
 
 def closed_day(now: datetime, zone: str) -> tuple[int, int]:
-    """Return the last whole day before `now` in a time zone, in microseconds UTC, the end not included."""
-    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    """Return the last whole day before `now` in a time zone, in microseconds UTC, the end not included.
+
+    Raises InputError for a zone that there is not.
+    """
+    midnight = now.astimezone(zone_of(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
     before = (midnight - timedelta(hours=12)).replace(hour=0)  # days of 23 and 25 hours as well
     return microseconds(before), microseconds(midnight)
 
 
 def _flow_run_name() -> str:
     asked = flow_run.parameters
-    if asked.get("zone"):
-        return f"detect {day(closed_day(flow_run.scheduled_start_time, asked['zone'])[0])}"
+    with suppress(InputError):  # which the run itself will tell
+        if asked.get("zone"):
+            return f"detect {day(closed_day(flow_run.scheduled_start_time, asked['zone'])[0])}"
     start = asked.get("start")
     return f"detect {str(start)[:10]}" if start else f"detect {Path(asked['log']).name}"
 
@@ -169,7 +176,11 @@ def detect(
         else (microseconds(start) if start else None, microseconds(end) if end else None)
     )
     run = open_run(log, output, settings, window, enforcement)
-    run_dir = complete(run, Tasks([*_listeners, ProgressArtifact()]))
+    bar = ProgressArtifact()
+    run_dir = complete(run, Tasks([*_listeners, _named, bar]))
+    if not bar.shown:  # it had been published before
+        _rename(run_dir.parent.name.removeprefix("date="))
+        bar(publish.__name__, "", {})
     tell(run_dir, run.output, run.settings.work)
     return run_dir
 

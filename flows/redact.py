@@ -11,7 +11,7 @@ _IDENTIFIERS = (
     (re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
     (re.compile(r"(?<![\w:])[0-9A-Fa-f]{3,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b"), "[address]"),
-    (re.compile(r"(?<!\w)\+?\d(?:[ ().-]?\d){6,}(?!\w)"), "[number]"),
+    (re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
     (re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
 )
 _SPACED = (  # the same as views write them, with a blank between tokens

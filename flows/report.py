@@ -33,7 +33,9 @@ def report(run: Run, part: str, out: Path) -> Counts:
     )
     page = pages.get_template("report.html")
     text = page.render(
-        date=window_of(run)[0].date().isoformat(),
+        run=run,
+        log=Path(run.source.url).name,
+        window=window_of(run),
         sampled=run.done("sample") or {},
         campaigns=campaigns,
         reported=reported,

@@ -2,9 +2,20 @@
 
 from calendar import timegm
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from flows.errors import InputError
 
 # 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone; raises InputError where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InputError(f"zone {name}: expected a time zone such as Europe/Berlin") from None
 
 
 def microseconds(moment: datetime) -> int:

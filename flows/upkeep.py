@@ -123,6 +123,8 @@ def _encoders_in_use(output: Path) -> set[str]:
                 found = json.loads(file.read_text())
             except FileNotFoundError:
                 continue
+            except ValueError:  # whatever it names must not be lost
+                return {folder.name for folder in output.glob("encoder/*/")}
             for place in (found.get("encoder"), found.get("prior"), found):
                 if isinstance(place, dict):
                     used |= {str(place.get("identity")), str(place.get("encoder"))}

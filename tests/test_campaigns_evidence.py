@@ -56,6 +56,7 @@ def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat()
         (lambda account, i: 1.0, None),  # of the log: rounded times
         (lambda account, i: 20.0 * (i % 3), None),
         (lambda account, i: (17 * account) % 60 + 0.2, Direction.NEUTRAL),
+        (lambda account, i: (account / 2 + 15 * i) % 60, Direction.NEUTRAL),  # every quarter of an hour
         (lambda account, i: 0.3 if account % 3 else 31.0 * i % 60, Direction.NEUTRAL),
         (lambda account, i: 7.3 * i % 60, Direction.FOR),
     ],

@@ -153,6 +153,16 @@ def test_one_mix_of_tasks_rules_out_a_service_where_the_log_says_whose_the_keys_
     owners = pl.col("account_id").alias("org_id")
     log, cases = judge_of(rows.with_columns(owners), accounts.with_columns(owners))
     assert reported(log, cases) == [{"hydr"}]
+    mine, account = pl.col("account_id").str.starts_with("hydra"), pl.col("account_id")
+    departments = (
+        pl.when(mine)
+        .then(account.str.slice(-1).replace_strict({str(i): f"o{i % 3}" for i in range(10)}))
+        .otherwise(account)
+        .alias("org_id")
+    )
+    log, cases = judge_of(rows.with_columns(departments), accounts.with_columns(departments))
+    assert reported(log, cases) == []
+    assert any(case.lookalike.explanation is Explanation.ORGANISATION for case in cases)
     unknown = pl.when(~pl.col("account_id").str.starts_with("hydra")).then("account_id").alias("org_id")
     log, cases = judge_of(rows.with_columns(unknown), accounts.with_columns(unknown))
     assert reported(log, cases) == []

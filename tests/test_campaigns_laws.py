@@ -95,16 +95,34 @@ def test_the_fitted_shape_is_the_planted_one(sampled):
     assert volume_shape(seen) == pytest.approx(1.5, rel=0.15)
 
 
-@pytest.mark.parametrize("weight", [1.0, 0.2])
-def test_e_bh_reports_what_the_definition_reports(weight):
+def test_e_bh_counts_findings_and_not_groups():
     rng = np.random.default_rng(2)
-    log_e = rng.normal(1, 3, 40)
-    weight = np.where(np.arange(40) < 10, weight, 1.0)
-    q = e_bh_q_values(log_e, weight)
+    log_e = rng.normal(2, 3, 40)
+    weight = np.where(np.arange(40) < 10, 0.2, 1.0)
+    start = (
+        rng.integers(0, 12, 40) * 5
+    )  # twelve crowds of ten, each beside the next by half, found some times
+    members = [np.arange(s, s + 10) for s in start]
+    q = e_bh_q_values(log_e, weight, members, 100)
+    worth = np.exp(log_e) * weight * 40 / weight.sum()
+    order = np.argsort(-worth)
     for level in (0.01, 0.05, 0.2):
-        ranked = np.sort(np.exp(log_e) * weight * 40 / weight.sum())[::-1]
-        ks = [k for k in range(1, 41) if ranked[k - 1] >= 40 / (level * k)]
-        assert (q <= level).sum() == max(ks, default=0)
+        reported = 0
+        for n in range(1, 41):
+            crowds = {int(start[i]) for i in order[:n] if worth[i] > 1}
+            reported = n if worth[order[n - 1]] >= 40 / (level * max(len(crowds), 1)) else reported
+        assert (q <= level).sum() == reported
+    assert len(set(start[q <= 0.2])) < (q <= 0.2).sum()
+
+
+def test_one_campaign_found_many_times_makes_nothing_easier_for_another_group():
+    campaign, crowd = np.arange(40), np.arange(50, 90)
+    log_e = np.array([13.0] * 30 + [6.0] + [0.0] * 300)
+    people = [np.arange(100 + 5 * i, 105 + 5 * i) for i in range(300)]
+    found = [campaign[: 40 - i // 3] for i in range(30)]
+    q = e_bh_q_values(log_e, np.ones(331), [*found, crowd, *people], 2_000)
+    assert (q[:30] < 0.05).all()
+    assert q[30] == pytest.approx(331 / 2 / np.exp(6.0))
 
 
 def test_a_few_odd_ones_among_thousands_of_people_do_not_speak_for_a_queue():

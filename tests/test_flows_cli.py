@@ -64,6 +64,7 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["detect", "nowhere.parquet", "--output", "OUT"], "no Parquet file at"),
         (["detect", "LOG", "--output", "LOG"], "not a folder that may be written"),
         (["detect", "LOG", "--output", "OUT", "--encoder", "no/such-encoder"], "no/such-encoder"),
+        (["detect", "LOG", "--output", "OUT", "--encoder", "~nosuch/x"], "no encoder folder ~nosuch/x"),
         (["detect", "LOG", "--output", "OUT", "--seed", str(2**32)], "seed"),
         (["detect", "", "--output", "OUT"], "LOG is empty"),
         (["detect", "LOG", "--output", ""], "--output is empty"),
@@ -73,6 +74,7 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["show", "TMP"], "is not the folder of a run"),
         (["simulate", "TMP", "--accounts", "0"], "accounts"),
         (["simulate", "TMP", "--campaigns", "no_such"], "no_such"),
+        (["simulate", "TMP", "--start", "9999-12-28"], "7 days from 9999-12-28 end after 9999-12-30"),
         (["frobnicate"], "frobnicate"),
     ],
 )

@@ -46,6 +46,31 @@ def test_the_flow_ends_with_the_tables_of_the_plain_stages(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")
+def test_a_run_that_had_been_published_is_shown_as_done_under_the_name_of_its_window(tmp_path: Path) -> None:
+    from flows.detect import detect
+
+    log = write(planted(), tmp_path)
+    first = detect(str(log), tmp_path / "out")
+    assert detect(str(log), tmp_path / "out") == first
+    run = latest_run()
+    assert run["name"] == "detect 2026-06-01"
+    assert tasks_of(run) == []
+    artifacts = ask("/artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert [float(a["data"]) for a in artifacts if a["key"] == "detect-progress"] == [100.0]
+
+
+@pytest.mark.usefixtures("prefect_api", "tiny")
+def test_a_zone_that_there_is_not_fails_with_its_reason(tmp_path: Path) -> None:
+    from flows.detect import detect
+
+    with pytest.raises(InputError, match="zone Mars/X: expected a time zone"):
+        detect(str(write(planted(), tmp_path)), tmp_path / "out", zone="Mars/X")
+    run = latest_run()
+    assert run["state_type"] == "FAILED"
+    assert "zone Mars/X" in run["state"]["message"]
+
+
+@pytest.mark.usefixtures("prefect_api", "tiny")
 @pytest.mark.parametrize(("shards", "workers"), [(1, 1), (3, 4)])
 def test_the_tables_do_not_depend_on_shards_or_on_how_many_are_worked_on_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int, workers: int

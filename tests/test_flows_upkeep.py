@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from flows.pipeline import complete, plain
 from flows.run import begin, open_run
 from flows.settings import DetectSettings
+from tests.prefect_api import latest_run
 from tests.tiny import START, rows, use_tiny_encoder, write
 
 pytestmark = pytest.mark.prefect
@@ -51,6 +53,7 @@ def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
     output = tmp_path / "out"
     assert detected(log, output)["encoder"]["identity"] == "e1"
     assert refit(str(log), output) == "e2"
+    assert latest_run("refit encoder")["name"].startswith("refit encoder ")
     assert len(fits) == 2
     after = detected(log, output, topics=5)
     assert (after["encoder"]["identity"], after["prior"]) == ("e2", {"encoder": "e2"})
@@ -75,7 +78,12 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
     for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*/"), *output.glob(".staging/*/")]:
         os.utime(place, (long_ago, long_ago))
-    assert clean_up(output) == {"unfinished runs": 1, "superseded runs": 1, "encoders": 1}
+    lost = output / "date=2026-05-01" / "run_id=r0" / "manifest.json"
+    lost.parent.mkdir(parents=True)
+    lost.write_text("{")
+    assert clean_up(output) == {"unfinished runs": 1, "superseded runs": 1, "encoders": 0}
+    shutil.rmtree(lost.parent.parent)  # what an unreadable file names may be in use
+    assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 1}
     assert [folder.name for folder in output.glob("encoder/*/")] == ["e2"]
     assert not (output / "vectors" / "e1").exists()
     assert len(list(output.glob("date=*/run_id=*"))) == 1

@@ -1,5 +1,7 @@
 """At what minutes? A job that is run by a clock keeps to its minute of the hour, a queue has none."""
 
+from operator import itemgetter
+
 import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
@@ -11,6 +13,7 @@ from campaigns.vocabulary import Signal, Status
 BIN = 0.5  # minutes: how finely the minute of a job is looked for
 NEAR = 2.5  # minutes before and after it that are still on time
 ON_TIME = 0.5  # least of its activity that a job has at its minute, or at everybody's
+TIMES = (1, 2, 3, 4, 6)  # an hour that a clock runs a job
 
 
 def off_the_clock(log: Traffic, group: Group) -> Finding:
@@ -18,8 +21,9 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
 
     Statistic: that share, in every second active hour at the minutes that the hours between tell, and in
     these at the minutes that those tell; linking has looked at none. A sixth if all minutes are alike. Null:
-    jobs run by a clock, at least one half on time. Accounts in hours are counted, not rows: a run of many
-    requests is one event. Not tested where the log's own times are rounded.
+    jobs run by a clock, at least one half on time, once an hour or at each half, third, quarter or sixth of
+    it: the largest share counts. Accounts in hours are counted, not rows: a run of many requests is one
+    event. Not tested where the log's own times are rounded.
     """
     if log.rounded:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
@@ -31,16 +35,19 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
     first = np.full(m, event.max(initial=0))
     np.minimum.at(first, place, event)
     half = (event - first[place]) % 2
-    own = _busiest(place + half * m, minute, weight, 2 * m)
-    shared = _busiest(half, minute, weight, 2)
     other = place + (1 - half) * m
     at = np.isin(other, place + half * m)  # where an account had but one hour, none tells its minute
     n_told = len(np.unique(place[at]))
     if n_told <= max(BYSTANDERS) * m:  # who may all be bystanders
         return not_tested(Signal.CLOCK, "hardly any account has two hours to compare")
-    on_time = (_apart(minute, own[other]) <= NEAR) | (_apart(minute, shared[1 - half]) <= NEAR)
-    on_time, weight = on_time[at], weight[at]
-    ratio, share = share_ratio(on_time, place[at], ON_TIME, weight=weight)
+    found = []
+    for times in TIMES:  # half an hour is an hour of a clock that runs twice as fast
+        fast = minute * times % 60
+        own = _busiest(place + half * m, fast, weight, 2 * m)
+        shared = _busiest(half, fast, weight, 2)
+        on_time = (_apart(fast, own[other]) <= NEAR) | (_apart(fast, shared[1 - half]) <= NEAR)
+        found.append(share_ratio(on_time[at], place[at], ON_TIME, weight=weight[at]))
+    ratio, share = max(found, key=itemgetter(1))
     return Finding(
         Signal.CLOCK,
         Status.TESTED,
@@ -50,8 +57,8 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         f"jobs run by a clock: at least {ON_TIME:.0%} of their activity at one minute of the hour",
         log_e_value(ratio),
         len(np.unique(event[at])),
-        f"{share:.0%} of the activity is at each account's own minute of the hour or at everybody's; where "
-        f"all minutes are alike it is {4 * NEAR / 60:.0%}.",
+        f"{share:.0%} of the activity is at each account's own minute of the hour, or of a part of it, or at "
+        f"everybody's; where all minutes are alike it is {4 * NEAR / 60:.0%}.",
     )
 
 

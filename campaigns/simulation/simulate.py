@@ -23,6 +23,7 @@ from campaigns.simulation.tasks import Lengths, Shelf
 from campaigns.simulation.work import crew_size, do_work
 
 LARGEST_OWN_PACK = 400_000
+LAST = datetime(9999, 12, 30, tzinfo=UTC)  # the last day that every reader of Parquet can show
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -54,6 +55,8 @@ def simulate(pack: pl.DataFrame | None, settings: SimulationSettings) -> Simulat
     for name, known in [(n, SCENARIOS) for n in settings.campaigns] + [(n, DECOYS) for n in settings.decoys]:
         if name not in known:
             raise ValueError(f"there is no scenario {name!r}; there are {', '.join(sorted(known))}")
+    if settings.days > (LAST - _start(settings)).days:
+        raise ValueError(f"{settings.days} days from {settings.start} end after {LAST:%Y-%m-%d}")
     return play(
         pack, settings, [SCENARIOS[n] for n in settings.campaigns], [DECOYS[n] for n in settings.decoys]
     )
