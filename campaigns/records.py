@@ -48,7 +48,7 @@ def records(
     ids = [campaign_id(log, case) for case in cases]
     of_row = np.full(log.rows.height, -1)
     for i in reversed(range(len(cases))):
-        of_row[_rows(log, cases[i])] = i
+        of_row[cases[i].group.member_rows(log)] = i
     names = pl.Series("campaign_id", [*ids, None], dtype=pl.String)  # the last is for no campaign
     campaign_of_row = names.gather(np.where(of_row < 0, len(ids), of_row))
     return Records(
@@ -68,13 +68,9 @@ def campaign_id(log: Traffic, case: Case) -> str:
     digest = hashlib.blake2b(digest_size=8, person=b"campaign")
     for name in log.accounts["account_id"].gather(case.group.members).sort():
         digest.update(name.encode() + b"\0")
-    for name in log.rows["request_id"].gather(_rows(log, case)).sort():
+    for name in log.rows["request_id"].gather(case.group.member_rows(log)).sort():
         digest.update(name.encode() + b"\0")
     return f"c{digest.hexdigest()}"
-
-
-def _rows(log: Traffic, case: Case) -> np.ndarray:
-    return case.group.member_rows(log)
 
 
 def _distinct(rows: pl.DataFrame, column: str) -> int | None:
@@ -96,7 +92,7 @@ def _campaign(
     cluster_ids: Mapping[tuple[str, int], str],
     window: tuple[datetime, datetime],
 ) -> Record:
-    rows = log.rows[_rows(log, case)]
+    rows = log.rows[case.group.member_rows(log)]
     n_accounts, lookalike = len(case.group.members), case.lookalike
     aim = case.capability.replace("_", " ")
     about = f" ({', '.join(words.keywords[:4])})" if words.keywords else ""

@@ -7,8 +7,7 @@ from typing import Any
 
 from flows.errors import InputError
 from flows.publish import day, settle
-
-DAY = 86_400_000_000
+from flows.times import DAY
 
 
 def missing_days(

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.errors import InputError
+from flows.files import first_line
 from flows.redact import visible
 from flows.run import Counts
 
@@ -77,7 +78,7 @@ def _read(run_dir: Path, name: str, *columns: str) -> "pl.DataFrame":
     except pl.exceptions.ColumnNotFoundError:
         raise InputError(LACKING.format(run_dir)) from None
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"cannot read {name} of {run_dir}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot read {name} of {run_dir}: {first_line(error)}") from None
 
 
 def _text(*lines: object) -> Text:
@@ -95,7 +96,7 @@ def score_of(run_dir: Path, truth: Path) -> "Score":
     try:
         return evaluate(campaigns, accounts, pl.read_parquet(truth, glob=False))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"cannot read the truth {truth}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot read the truth {truth}: {first_line(error)}") from None
 
 
 def score_table(score: "Score") -> Table:

@@ -112,8 +112,7 @@ def cluster_ids(log: Traffic, texts: pl.Series) -> ClusterIds:
 
 def _texts_of(log: Traffic, case: Case) -> NDArray[np.int64]:
     """Return the numbers of the distinct texts that the members of a case sent in it."""
-    rows = case.group.rows[np.isin(log.account[case.group.rows], case.group.members)]
-    return np.unique(log.rows["text"].to_numpy()[rows]).astype(np.int64)
+    return np.unique(log.rows["text"].to_numpy()[case.group.member_rows(log)]).astype(np.int64)
 
 
 def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list[Wording]:
@@ -137,7 +136,7 @@ def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) ->
     out: list[Record] = []
     text = inputs.log.rows["text"].to_numpy()
     for name, case in zip(names, cases, strict=True):
-        rows = case.group.rows[np.isin(inputs.log.account[case.group.rows], case.group.members)]
+        rows = case.group.member_rows(inputs.log)
         rows = rows[np.unique(text[rows], return_index=True)[1]]  # one row a text, the first
         points = inputs.vectors[text[rows]]
         apart = 1 - points @ (points.mean(axis=0) if len(points) else np.zeros(points.shape[1]))

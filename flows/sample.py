@@ -21,9 +21,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
+from flows.times import DAY
 
 logger = logging.getLogger(__name__)
-DAY = 86_400_000_000
 Window = tuple[int | None, int | None]
 
 

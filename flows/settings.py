@@ -18,6 +18,7 @@ from embeddings.fit import FitSettings
 from embeddings.index import IndexSettings
 from embeddings.views import View, ViewSettings
 from flows.errors import InputError
+from flows.files import first_line
 from flows.sample import SampleSettings
 
 FITTED = "fitted"
@@ -151,7 +152,7 @@ def _load(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)  # YAML says where on lines of its own
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"cannot read {path}{line}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot read {path}{line}: {first_line(error)}") from None
     if values is not None and not isinstance(values, dict):
         raise InputError(f"{path}: expected settings by name, found {type(values).__name__}")
     return values or {}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.errors import InputError
+from flows.files import first_line
 
 
 def write_simulation(folder: Path, prompts: Path | None, settings: dict[str, Any]) -> int:
@@ -28,7 +29,7 @@ def write_simulation(folder: Path, prompts: Path | None, settings: dict[str, Any
         first = error.errors(include_url=False)[0]
         raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise InputError(str(error).splitlines()[0]) from None
+        raise InputError(first_line(error)) from None
     files = {
         "traffic.parquet": made.traffic,
         "truth/truth.parquet": made.truth,
@@ -49,6 +50,6 @@ def write_simulation(folder: Path, prompts: Path | None, settings: dict[str, Any
                 else:  # an older log had it
                     (folder / name).unlink(missing_ok=True)
     except (OSError, pl.exceptions.PolarsError) as error:
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        why = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"cannot write to {folder}: {why}") from None
     return made.traffic.height

@@ -17,9 +17,9 @@ from flows import stages
 from flows.detect import Tasks, closed_day
 from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
 from flows.settings import FITTED, DetectSettings
+from flows.times import DAY
 
 logger = logging.getLogger(__name__)
-DAY = 86_400_000_000
 
 
 def _name(what: str) -> str:
