@@ -107,7 +107,8 @@ def _some_work(log: Traffic, group: Group, other: Group, overlaps: list[float | 
     if topics < SOME_WORK:
         return False
     marks = np.maximum(_marks(log, group), _marks(log, other))
-    return not any(mark >= MARKED and overlap < SAME_WORK for mark, overlap in zip(marks, views, strict=True))
+    least = [SAME_WORK if view == "run" else SOME_WORK for view in log.clusters]  # a run is to the letter
+    return not ((marks >= MARKED) & (np.array(views) < least)).any()
 
 
 def _marks(log: Traffic, group: Group) -> Floats:

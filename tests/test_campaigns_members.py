@@ -124,6 +124,17 @@ def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
     assert home == [0, 1]
 
 
+def test_some_accounts_of_another_crew_in_a_group_with_a_template_do_not_make_the_crews_one():
+    crews = [
+        (name, 40, "even", "flat", range(60)) for name in ("hydra", "other")
+    ]  # what everybody asks about
+    log = log_of(3, crews, {"hydra": 0, "other": 1})
+    mixed = np.union1d(numbers(log, "hydra"), numbers(log, "other")[:9])
+    groups = [group_of(log, some) for some in (mixed, numbers(log, "other"))]
+    _, home = fold(log, groups, people(log, log.clusters["full"], 0), log.clusters["full"])
+    assert home == [0, 1]
+
+
 @pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
 def test_crews_that_send_at_different_rates_are_two_whatever_both_ask(volumes, sizes):
     log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], {})
@@ -299,6 +310,17 @@ def test_a_harvest_beside_a_template_is_a_crew_of_its_own_where_it_sends_at_anot
     assert mark_of(found_in(log, both, labels), labels, both.rows) == "run"
     found = crews(log, both, people(log, labels["topics"], 0), labels)
     assert [len(crew.members) for crew in found] == sizes
+
+
+def test_some_accounts_of_another_crew_in_a_group_with_a_template_do_not_make_the_crews_one():
+    crews = [
+        (name, 40, "even", "flat", range(60)) for name in ("hydra", "other")
+    ]  # what everybody asks about
+    log = log_of(3, crews, {"hydra": 0, "other": 1})
+    mixed = np.union1d(numbers(log, "hydra"), numbers(log, "other")[:9])
+    groups = [group_of(log, some) for some in (mixed, numbers(log, "other"))]
+    _, home = fold(log, groups, people(log, log.clusters["full"], 0), log.clusters["full"])
+    assert home == [0, 1]
 
 
 @pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
