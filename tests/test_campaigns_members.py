@@ -312,17 +312,6 @@ def test_a_harvest_beside_a_template_is_a_crew_of_its_own_where_it_sends_at_anot
     assert [len(crew.members) for crew in found] == sizes
 
 
-def test_some_accounts_of_another_crew_in_a_group_with_a_template_do_not_make_the_crews_one():
-    crews = [
-        (name, 40, "even", "flat", range(60)) for name in ("hydra", "other")
-    ]  # what everybody asks about
-    log = log_of(3, crews, {"hydra": 0, "other": 1})
-    mixed = np.union1d(numbers(log, "hydra"), numbers(log, "other")[:9])
-    groups = [group_of(log, some) for some in (mixed, numbers(log, "other"))]
-    _, home = fold(log, groups, people(log, log.clusters["full"], 0), log.clusters["full"])
-    assert home == [0, 1]
-
-
 @pytest.mark.parametrize(("volumes", "sizes"), [("brisk", [30, 30]), ("even", [60])])
 def test_of_one_skeleton_those_who_write_runs_are_a_crew_where_they_send_at_another_rate(volumes, sizes):
     log = log_of(2, [CREW, ("other", 30, volumes, "flat", range(106, 116))], {"hydra": 0})
