@@ -125,9 +125,8 @@ def test_two_crews_with_a_template_each_stay_two_though_they_share_a_topic():
 
 
 def test_some_accounts_of_another_crew_in_a_group_with_a_template_do_not_make_the_crews_one():
-    crews = [
-        (name, 40, "even", "flat", range(60)) for name in ("hydra", "other")
-    ]  # what everybody asks about
+    common = range(60)  # what everybody asks about
+    crews = [(name, 40, "even", "flat", common) for name in ("hydra", "other")]
     log = log_of(3, crews, {"hydra": 0, "other": 1})
     mixed = np.union1d(numbers(log, "hydra"), numbers(log, "other")[:9])
     groups = [group_of(log, some) for some in (mixed, numbers(log, "other"))]
