@@ -18,7 +18,7 @@ def e_bh_q_values(log_e: Floats, weight: Floats, members: Sequence[Ints], n_acco
     largest e are reported at level alpha when the least of their e-values is at least g / (alpha k), where k
     is how many findings they are: one campaign is found as many groups of mostly the same accounts, which
     must not make it easier for another. Of the findings a share of alpha at most is false on average, as of
-    groups: a false one has a false group, and an e-value of t comes with a probability of at most 1 / t.
+    groups: a false one has a false group, and whether an e-value reaches t is at most e / t, whatever t is.
     members: the numbers, below n_accounts, of each group's accounts. weight (g,): how much each is expected
     to be one, before its e-value is seen; e-values times weights of mean 1 are what counts (Ignatiadis, Wang
     and Ramdas 2024).

@@ -31,7 +31,7 @@ SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
 UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
 RULED_OUT = np.log(20)  # log e-value from which what was seen speaks against an explanation
 HALF = 0.5  # share from shared addresses from which it may be the whole story
-FEW = 5.0  # organisations, as if of equal size, that may be the departments of one, and a few bystanders
+FEW = 5.0  # organisations, as if of equal size: four may be the departments of one, with a few bystanders
 
 
 class Model(NamedTuple):

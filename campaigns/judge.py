@@ -43,7 +43,7 @@ class JudgeSettings:
     """What has to be true of a group before it is reported."""
 
     level: float = Field(
-        default=0.05, gt=0, lt=1, description="Share of reported groups that may be false, on average (e-BH)."
+        default=0.05, gt=0, lt=1, description="Share of findings that may be false, on average (e-BH)."
     )
     link: LinkSettings = Field(default=LinkSettings(), description="When clusters belong together.")
     ignore: tuple[Signal, ...] = Field(default=(), description="Signals that are not weighed.")
@@ -124,8 +124,8 @@ def _reported(
     passing = seen.passing(groups, level)
     found, alone = _crews(log, seen.groups, passing, law, labels)
     if alone:
-        _, apart = _crews(log, seen.groups, passing, law, labels, linking=True)
-        if more := [crew for crew in apart if len(crew.members) >= least]:
+        _, told_apart = _crews(log, seen.groups, passing, law, labels, linking=True)
+        if more := [crew for crew in told_apart if len(crew.members) >= least]:
             passing = seen.passing(more, level, crews=True)
             found, alone = _crews(log, seen.groups, passing, law, labels)
     first = _campaigns(log, found, alone, law, labels)

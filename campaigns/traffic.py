@@ -62,9 +62,13 @@ class Traffic:
 
     @cached_property
     def rounded(self) -> bool:
-        """Whether most rows are at four moments of the hour: times are cut to quarters or coarser."""
+        """Whether most rows are at a dozen moments of the hour: times are cut to five minutes or coarser.
+
+        At four of them where rows are so few that a dozen would hold most of any.
+        """
         rows = np.sort(np.unique(self.minute, return_counts=True)[1])
-        return bool(2 * rows[-4:].sum() > len(self.minute))
+        moments = min(12, max(4, len(self.minute) // 40))
+        return bool(2 * rows[-moments:].sum() > len(self.minute))
 
     def places(self, accounts: Ints) -> Ints:
         """Return (m,) the place of every account of the log among `accounts`, -1 for those not among them."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from campaigns.aspects import hour_shares
 from campaigns.discovery import e_bh_q_values
 from campaigns.evidence.addresses import shared_addresses
 from campaigns.evidence.clock import off_the_clock
@@ -72,7 +73,7 @@ class Weighing:
     @property
     def _log_e(self) -> Floats:
         return np.array(
-            [self._looked[i].log_e if i in self._looked else 0.0 for i in range(len(self.groups))]
+            [self._looked[i].log_e if i in self._looked else -np.inf for i in range(len(self.groups))]
         )
 
     def promising(self, group: Group) -> bool:
@@ -118,8 +119,9 @@ class Weighing:
         return self._looked[i]
 
     @cached_property
-    def _half(self) -> tuple[Traffic, Ints]:
-        return self.log.linking_half()
+    def _half(self) -> tuple[Traffic, Ints, People]:
+        half, place = self.log.linking_half()
+        return half, place, self.people._replace(hours=hour_shares(half, np.arange(len(half.account))))
 
     def _weight(self, group: Group) -> float:
         """Return how much a group is expected to be a campaign, by its linking half alone.
@@ -127,10 +129,10 @@ class Weighing:
         That is cut in two once more: where one part tells the hours of the other as of one queue, or its
         total is as steady, the held-out rows are likely to say the same.
         """
-        half, place = self._half
+        half, place, people = self._half
         rows = place[group.rows]
         part = replace(group, rows=rows[rows >= 0]).sent(half)
-        found = _but(self.ignore, [rhythm(half, part, self.people), constant_total(half, part)])
+        found = _but(self.ignore, [rhythm(half, part, people), constant_total(half, part)])
         hinted = any((finding.log_e or 0.0) > 0 for finding in found.values())
         return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
 

@@ -39,6 +39,8 @@ def boilerplate(sample: Texts, sent: Ints) -> list[str]:
     sample, sent = [sample[i][:LONGEST] for i in chosen], sent[chosen].astype(float)
     words, document = words_of(sample)
     grams, start = grams_of(hashed(words), document, TOKENS)
+    if not len(grams):
+        return []
     each = pl.DataFrame({"gram": grams, "document": document[start]})
     texts = each.select(pl.col("document").n_unique().over("gram"))["document"].to_numpy()
     share = np.zeros(len(words))
@@ -68,25 +70,34 @@ def without(texts: pl.Series, passages: list[str]) -> pl.Series:
 
 
 def _passages(texts: Texts, words: pl.Series, document: Ints, share: Floats) -> Iterator[str]:
-    """Yield the stretches of texts, given by their words and document (t,), that recur as one piece.
+    """Yield the stretches of texts, given by their words and document (t,), that recur, and their pieces.
 
     share (t,): of the texts that have the n-gram which begins at a token, nought where too few do. A piece
-    ends where what goes on from it is rarer: one of the modules that a prompt is put together from, say.
+    ends where what goes on from it is rarer: one of the modules that a prompt is put together from, say. A
+    few words in front of what all have are no piece by themselves, and go with the whole stretch.
     """
     before = np.concatenate([np.zeros(TOKENS - 1), share])
     token: Floats = sliding_window_view(before, TOKENS).max(axis=1)  # the commonest n-gram that it is in
     onward = sliding_window_view(before[1:], TOKENS - 1).max(axis=1)  # in which the token after it is, too
-    goes_on = np.append(onward[:-1] >= np.maximum(token[:-1], token[1:]) - RARER, False) & (token > 0)
-    first = np.flatnonzero((token > 0) & ~np.append(False, goes_on[:-1]))
-    last = np.flatnonzero((token > 0) & ~goes_on)
-    pieces = np.stack([first, last])[:, last - first + 1 >= TOKENS]
+    whole = (token[:-1] > 0) & (token[1:] > 0) & (document[:-1] == document[1:])
+    alike = whole & (onward[:-1] >= np.maximum(token[:-1], token[1:]) - RARER)
+    pieces = np.unique(
+        np.concatenate([_stretches(token > 0, goes_on) for goes_on in (whole, alike)]), axis=0
+    ).T
     text_of = document[pieces[0]]
     for mine in np.split(pieces, np.flatnonzero(np.diff(text_of)) + 1, axis=1) if len(text_of) else []:
         number = int(document[mine[0, 0]])
         begin = int(np.searchsorted(document, number))
-        place = _places(texts[number], words[begin : int(mine[1, -1]) + 1])
+        place = _places(texts[number], words[begin : int(mine[1].max()) + 1])
         for a, b in (mine - begin).T:
             yield texts[number][place[a][0] : place[b][1]]
+
+
+def _stretches(kept: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> Ints:
+    """Return (s, 2) the first and last of the tokens kept (t,) that go on (t - 1,), of TOKENS and more."""
+    first = np.flatnonzero(kept & ~np.append(False, goes_on))
+    last = np.flatnonzero(kept & ~np.append(goes_on, False))
+    return np.stack([first, last], axis=1)[last - first + 1 >= TOKENS]
 
 
 def _places(text: str, words: Iterable[str]) -> list[tuple[int, int]]:

@@ -124,6 +124,7 @@ def _encoders_in_use(output: Path) -> set[str]:
             except FileNotFoundError:
                 continue
             except ValueError:  # whatever it names must not be lost
+                logger.warning("no encoder is removed: one of %s cannot be read", pattern)
                 return {folder.name for folder in output.glob("encoder/*/")}
             for place in (found.get("encoder"), found.get("prior"), found):
                 if isinstance(place, dict):

@@ -56,9 +56,13 @@ def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat()
         (lambda account, i: 1.0, None),  # of the log: rounded times
         (lambda account, i: 20.0 * (i % 3), None),
         (lambda account, i: (17 * account) % 60 + 0.2, Direction.NEUTRAL),
-        (lambda account, i: (account / 2 + 15 * i) % 60, Direction.NEUTRAL),  # every quarter of an hour
-        (lambda account, i: 0.3 if account % 3 else 31.0 * i % 60, Direction.NEUTRAL),
-        (lambda account, i: 7.3 * i % 60, Direction.FOR),
+        (lambda account, i: 5.0 * (7 * account + 5 * i) % 60, None),
+        *(
+            (lambda account, i, n=n: (account / 30 / n + i / n) % 1 * 60, Direction.NEUTRAL)
+            for n in (2, 3, 4, 6)  # times an hour
+        ),
+        (lambda account, i: 0.3 + (account + i) / 40 if account % 3 else 31.0 * i % 60, Direction.NEUTRAL),
+        (lambda account, i: (7.3 * i + 3.1 * account) % 60, Direction.FOR),
     ],
 )
 def test_jobs_keep_to_their_minute_of_the_hour_and_a_queue_to_none(minute, direction):

@@ -294,6 +294,26 @@ def test_a_group_that_two_signals_see_through_has_nothing_left_when_all_are_weig
     assert best[:3] == pytest.approx(sorted((value for value in left if value > 0), reverse=True)[:3])
 
 
+def test_what_a_group_weighs_beforehand_is_told_by_the_half_that_linking_saw():
+    rows, accounts = plant(3, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 210))])
+    moved = pl.col("timestamp").shuffle(seed=1).over("held_out")
+    other = rows.with_columns(timestamp=pl.when("held_out").then(moved).otherwise("timestamp"))
+
+    first = traffic(rows, accounts)
+    law = people(first, first.clusters["full"], 0)
+
+    def weights(rows):
+        log = traffic(rows, accounts)
+        weighing = Weighing(log=log, people=law, topics=log.clusters["full"], known=repeated(log), ignore=())
+        crew = numbers(log, "hydra")
+        crowds = [crew, *np.array_split(np.setdiff1d(np.arange(log.n_accounts), crew), 20)]
+        return [weighing._weight(group_of(log, crowd)) for crowd in crowds]
+
+    hydra, *ordinary = weights(rows)
+    assert hydra > max(ordinary)
+    assert weights(other) == [hydra, *ordinary]
+
+
 def test_profiles_put_accounts_of_one_mix_together():
     rows, accounts = plant(7, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 240))])
     log = traffic(rows, accounts)

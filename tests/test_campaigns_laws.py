@@ -99,9 +99,8 @@ def test_e_bh_counts_findings_and_not_groups():
     rng = np.random.default_rng(2)
     log_e = rng.normal(2, 3, 40)
     weight = np.where(np.arange(40) < 10, 0.2, 1.0)
-    start = (
-        rng.integers(0, 12, 40) * 5
-    )  # twelve crowds of ten, each beside the next by half, found some times
+    # of twelve crowds of ten accounts, half of each in the next, some are found more than once
+    start = rng.integers(0, 12, 40) * 5
     members = [np.arange(s, s + 10) for s in start]
     q = e_bh_q_values(log_e, weight, members, 100)
     worth = np.exp(log_e) * weight * 40 / weight.sum()

@@ -59,6 +59,20 @@ def test_a_system_prompt_of_modules_is_left_out_piece_by_piece() -> None:
     assert left.str.split(" ").list.len().mean() < 13.0  # the task's twelve words, and hardly more
 
 
+def test_some_words_in_front_of_what_all_have_go_with_it() -> None:
+    heads = [
+        f"{('Act as Alpha, for readers.', 'Be the Beta bot here.')[i % 2]} {SYSTEM} " for i in range(400)
+    ]
+    texts = pl.Series(heads) + tasks(400)
+    left = without(texts, boilerplate(texts.to_list(), of_people(400)))
+    assert left.equals(tasks(400))
+
+
+@pytest.mark.parametrize("text", [" ", "two words"])
+def test_texts_of_fewer_words_than_a_passage_have_none(text: str) -> None:
+    assert boilerplate([text] * 100, of_people(100)) == []
+
+
 def test_a_prompt_that_is_nothing_but_a_system_prompt_stays() -> None:
     texts = pl.Series([SYSTEM, f"{SYSTEM} and a question"])
     assert without(texts, [SYSTEM]).to_list() == [SYSTEM, "and a question"]

@@ -1,7 +1,5 @@
 """At what minutes? A job that is run by a clock keeps to its minute of the hour, a queue has none."""
 
-from operator import itemgetter
-
 import numpy as np
 
 from campaigns.evidence.finding import Finding, log_e_value, not_tested, share_ratio
@@ -22,11 +20,11 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
     Statistic: that share, in every second active hour at the minutes that the hours between tell, and in
     these at the minutes that those tell; linking has looked at none. A sixth if all minutes are alike. Null:
     jobs run by a clock, at least one half on time, once an hour or at each half, third, quarter or sixth of
-    it: the largest share counts. Accounts in hours are counted, not rows: a run of many requests is one
+    it: the least ratio counts. Accounts in hours are counted, not rows: a run of many requests is one
     event. Not tested where the log's own times are rounded.
     """
     if log.rounded:
-        return not_tested(Signal.CLOCK, "the log's times are rounded, most to one minute of the hour")
+        return not_tested(Signal.CLOCK, "the log's times are rounded, most to a few minutes of the hour")
     rows = group.member_rows(log)
     place = log.places(group.members)[log.account[rows]]
     minute = log.minute[rows]
@@ -47,14 +45,14 @@ def off_the_clock(log: Traffic, group: Group) -> Finding:
         shared = _busiest(half, fast, weight, 2)
         on_time = (_apart(fast, own[other]) <= NEAR) | (_apart(fast, shared[1 - half]) <= NEAR)
         found.append(share_ratio(on_time[at], place[at], ON_TIME, weight=weight[at]))
-    ratio, share = max(found, key=itemgetter(1))
+    ratio, share = min(found, key=lambda said: (said[0], -said[1]))
     return Finding(
         Signal.CLOCK,
         Status.TESTED,
         None,
         share,
         share / (4 * NEAR / 60),
-        f"jobs run by a clock: at least {ON_TIME:.0%} of their activity at one minute of the hour",
+        f"jobs run by a clock: at least {ON_TIME:.0%} of their activity at one minute of it or of a part",
         log_e_value(ratio),
         len(np.unique(event[at])),
         f"{share:.0%} of the activity is at each account's own minute of the hour, or of a part of it, or at "
