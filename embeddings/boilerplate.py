@@ -5,6 +5,7 @@ Left in, it is the longest passage that any two prompts share, and every templat
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 import polars as pl
@@ -81,16 +82,12 @@ def _passages(texts: Texts, words: pl.Series, document: Ints, share: Floats) -> 
     onward = sliding_window_view(before[1:], TOKENS - 1).max(axis=1)  # in which the token after it is, too
     whole = (token[:-1] > 0) & (token[1:] > 0) & (document[:-1] == document[1:])
     alike = whole & (onward[:-1] >= np.maximum(token[:-1], token[1:]) - RARER)
-    pieces = np.unique(
-        np.concatenate([_stretches(token > 0, goes_on) for goes_on in (whole, alike)]), axis=0
-    ).T
-    text_of = document[pieces[0]]
-    for mine in np.split(pieces, np.flatnonzero(np.diff(text_of)) + 1, axis=1) if len(text_of) else []:
-        number = int(document[mine[0, 0]])
-        begin = int(np.searchsorted(document, number))
-        place = _places(texts[number], words[begin : int(mine[1].max()) + 1])
-        for a, b in (mine - begin).T:
-            yield texts[number][place[a][0] : place[b][1]]
+    found = np.unique(np.concatenate([_stretches(token > 0, on) for on in (whole, alike)]), axis=0)
+    for number, pieces in groupby(found.tolist(), key=lambda piece: int(document[piece[0]])):
+        mine, begin = list(pieces), int(np.searchsorted(document, number))
+        place = _places(texts[number], words[begin : max(last for _, last in mine) + 1])
+        for first, last in mine:
+            yield texts[number][place[first - begin][0] : place[last - begin][1]]
 
 
 def _stretches(kept: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> Ints:

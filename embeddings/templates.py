@@ -162,7 +162,7 @@ def _write(skeleton: _Skeleton, parsed: list[_Parsed]) -> Template:
     """Write the skeleton, with a slot where more than a tenth of the texts fill a gap."""
     filled = Counter(chain(*skeleton.fillings))
     base, keep = skeleton.base, skeleton.keep
-    place = _ends(spans(base.text))
+    place = _ends(_spans(base.text))
     pieces: list[str] = []
     for gap in range(len(keep) + 1):
         if filled[gap] > 0.1 * len(parsed):
@@ -176,7 +176,7 @@ def _write(skeleton: _Skeleton, parsed: list[_Parsed]) -> Template:
     return Template("".join(pieces).strip(), skeleton.rigidity)
 
 
-def spans(text: str) -> list[tuple[int, int]]:
+def _spans(text: str) -> list[tuple[int, int]]:
     """Return where each token of a text begins and ends."""
     return [match.span() for match in _tokens_of(text).finditer(text)]
 

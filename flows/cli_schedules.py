@@ -163,10 +163,7 @@ def _plan(
     encoder = Path(os.path.expanduser(settings.encoder))
     if settings.encoder != FITTED and encoder.is_dir():  # workers look from folders of their own
         settings = settings.model_copy(update={"encoder": absolute(str(encoder))})
-    try:
-        zone_of(zone)
-    except InputError as fault:
-        raise InputError(f"--{fault}") from None
+    zone_of(zone, "--zone")
     set_defaults()
     if not configured():
         raise InputError(

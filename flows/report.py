@@ -33,7 +33,7 @@ def report(run: Run, part: str, out: Path) -> Counts:
     )
     page = pages.get_template("report.html")
     text = page.render(
-        run=run,
+        run_id=run.run_id,
         log=Path(run.source.url).name,
         window=window_of(run),
         sampled=run.done("sample") or {},

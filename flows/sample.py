@@ -80,8 +80,9 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
     repeated = _repeated(spooled)
     aside[SetAside.REPEATED_REQUEST_ID] += repeated.len()
     usable = spooled.join(pl.LazyFrame({"n": repeated}), on="n", how="anti")
-    kept = _keep(usable, settings, aside)
-    accounts = _accounts(usable, kept)
+    totals = usable.group_by("account_id").agg(n_total=pl.len()).collect(engine="streaming")
+    kept = _keep(usable, totals, settings, aside)
+    accounts = _accounts(usable, totals, kept)
     rows, texts = _fetch(source, window, kept, seed)
     spool.unlink()
     check_unchanged(source)  # or the digest in the manifest is of another log
@@ -222,37 +223,36 @@ def _numbers(rows: pl.LazyFrame, name: str) -> NDArray[np.uint64]:
     return rows.select(name).collect(engine="streaming")[name].to_numpy(writable=True)
 
 
-def _keep(rows: pl.LazyFrame, settings: SampleSettings, aside: Counter[str]) -> pl.DataFrame:
-    """Return file, row, account_id, weight of the rows to keep.
+def _keep(
+    rows: pl.LazyFrame, totals: pl.DataFrame, settings: SampleSettings, aside: Counter[str]
+) -> pl.DataFrame:
+    """Return file, row, account_id, weight of the rows to keep; totals: account_id, n_total.
 
     The cap keeps an account's rows of the smallest first digest, the budget those of the smallest second one:
     two digests, or the budget would favour accounts that the cap has thinned.
     """
-    totals = rows.group_by("account_id").agg(n=pl.len()).collect(engine="streaming")
-    heavy = totals.lazy().filter(pl.col("n") > settings.cap).select("account_id")
+    heavy = totals.lazy().filter(pl.col("n_total") > settings.cap).select("account_id")
     own = rows.select("account_id", "id0").join(heavy, on="account_id", how="semi").group_by("account_id")
     most = own.agg(most=pl.col("id0").bottom_k(settings.cap).max())
     capped = rows.select("file", "row", "account_id", "id0", "id1").join(most, on="account_id", how="left")
     capped = capped.filter(pl.col("most").is_null() | (pl.col("id0") <= pl.col("most")))
-    n_capped = int(totals["n"].clip(upper_bound=settings.cap).sum())
+    n_capped = int(totals["n_total"].clip(upper_bound=settings.cap).sum())
     if n_capped > settings.budget:
         second = _numbers(capped, "id1")
         second.partition(settings.budget - 1)
         capped = capped.filter(pl.col("id1") <= second[settings.budget - 1])
     kept = capped.sort("id1", "id0").head(settings.budget).collect(engine="streaming")
-    aside[SetAside.OVER_CAP] += int(totals["n"].sum()) - n_capped
+    aside[SetAside.OVER_CAP] += int(totals["n_total"].sum()) - n_capped
     aside[SetAside.OVER_BUDGET] += n_capped - kept.height
     thinned = n_capped / max(kept.height, 1)
-    weight = pl.max_horizontal(pl.col("n") / settings.cap, 1.0) * thinned
+    weight = pl.max_horizontal(pl.col("n_total") / settings.cap, 1.0) * thinned
     return kept.join(totals, on="account_id").select("file", "row", "account_id", weight=weight)
 
 
-def _accounts(rows: pl.LazyFrame, kept: pl.DataFrame) -> pl.DataFrame:
+def _accounts(rows: pl.LazyFrame, totals: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """Return a row an account: n_total, n_sampled, and the org_id of most of its rows if the log has any."""
-    whole = rows.group_by("account_id").agg(n_total=pl.len())
-    whole = whole.join(
-        kept.lazy().group_by("account_id").agg(n_sampled=pl.len()), on="account_id", how="left"
-    )
+    sampled = kept.lazy().group_by("account_id").agg(n_sampled=pl.len())
+    whole = totals.lazy().join(sampled, on="account_id", how="left")
     whole = whole.with_columns(pl.col("n_sampled").fill_null(0))
     if "org_id" in rows.collect_schema():
         counted = rows.filter(pl.col("org_id").is_not_null()).group_by("account_id", "org_id").len()

@@ -11,12 +11,12 @@ DAY = 86_400_000_000  # microseconds
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone; raises InputError where there is none of that name."""
+def zone_of(name: str, option: str = "zone") -> ZoneInfo:
+    """Return a time zone; raises InputError, in the words of the option, where there is none of that name."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise InputError(f"zone {name}: expected a time zone such as Europe/Berlin") from None
+        raise InputError(f"{option} {name}: expected a time zone such as Europe/Berlin") from None
 
 
 def microseconds(moment: datetime) -> int:

@@ -181,5 +181,6 @@ def test_a_prompt_is_blanked_before_it_is_cut_however_long_its_words() -> None:
     assert redact("x " * 9 + "sk-live1-abcdefghijklmnopqrstuvwxyz", settings) == "x " * 9 + "[k…"
     assert redact("2001:db8::1 9:30:45", settings) == "[address] 9:30:45"
     assert redact("AKIAIOSFODNN7EXAMPLE", settings) == "[key]"
+    assert redact("call +1 (555) 123-4567 now", settings) == "call [number] now"
     for word in ("a", "a-", "a.", "a@", "abc:"):
         assert len(redact(word * 300_000, settings)) == 21
