@@ -1,6 +1,6 @@
 """The rows of a group seen along one axis, hours or tasks; each account against the crowd."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -156,28 +156,32 @@ def while_alive(
     return expected
 
 
-def log_ratio(view: Aspect, people: float, others: Floats | None = None) -> float:
+def log_ratio(views: Sequence[Aspect], people: float, others: Floats | None = None) -> float:
     """Return the log-likelihood ratio of "one queue" to "people", on held-out rows given the linking half.
 
     People may be as tight as the concentration `people` and follow either the crowd or the whole log. The
     ratio to each of those is taken and the least returned, so its expectation under any of them is at most
     one (a universal inference argument: the numerator is fixed by the linking half). Each account's ratio is
     cut off at MOST_EACH, which can only lower the expectation: a few busy accounts do not make a queue.
-    Either may have a few bystanders: in a crowd of thousands that would else speak for a queue. others
-    (g, m): log-likelihoods of the accounts under further laws that innocents may follow.
+    Either may have a few bystanders: in a crowd of thousands that would else speak for a queue. views: of the
+    same cells, each with an idea of its own of what the crowd does; their ratios are averaged. others (g, m):
+    log-likelihoods of the accounts under further laws that innocents may follow.
     """
-    queue = dirichlet_multinomial(view.data, view.crowd, OPERATOR)
-    bystander = dirichlet_multinomial(view.data, view.log_wide, [LOOSE])
-    queue_says = np.concatenate([with_bystanders(queue, bystander, share) for share in BYSTANDERS])
+    data, log_wide = views[0].data, views[0].log_wide
     bounded = [c for c in PEOPLE if c <= people]
-    people_say = []
-    for base in (view.crowd, view.log_wide):
-        plain = dirichlet_multinomial(view.data, base, bounded)
-        people_say += perhaps_with_bystanders(plain, bystander)
+    wide = dirichlet_multinomial(data, log_wide, [LOOSE, *bounded])
+    bystander, innocent = wide[:1], perhaps_with_bystanders(wide[1:], wide[:1])
     if others is not None:
-        people_say += perhaps_with_bystanders(others, bystander)
-    ratios = [np.minimum(queue_says - innocent[:, None], MOST_EACH).sum(axis=-1) for innocent in people_say]
-    return float(log_mean_exp(np.concatenate(ratios)).min())
+        innocent += perhaps_with_bystanders(others, bystander)
+    ratios = []
+    for view in views:
+        like_crowd = dirichlet_multinomial(data, view.crowd, [*bounded, *OPERATOR])
+        plain, queue = np.split(like_crowd, [len(bounded)])
+        queue_says = np.concatenate([with_bystanders(queue, bystander, share) for share in BYSTANDERS])
+        people_say = [*perhaps_with_bystanders(plain, bystander), *innocent]
+        each = [np.minimum(queue_says - law[:, None], MOST_EACH).sum(axis=-1) for law in people_say]
+        ratios.append(log_mean_exp(np.concatenate(each)).min())
+    return float(log_mean_exp(np.array(ratios)))
 
 
 def tightness(view: Aspect) -> float:

@@ -125,8 +125,8 @@ def at_least(least: int, expected: Floats, shape: float | Floats = np.inf) -> Fl
 
     Never below 1e-300. Infinite shapes are one common rate (Poisson), all of them or none.
     """
-    if np.isinf(shape).all():
-        return np.maximum(gammainc(least, expected), 1e-300)
+    if np.isinf(shape).all():  # of one row the incomplete gamma is an exponential, which is quicker
+        return np.maximum(gammainc(least, expected) if least > 1 else -np.expm1(-expected), 1e-300)
     return np.maximum(betainc(least, shape, expected / (expected + shape)), 1e-300)
 
 

@@ -11,7 +11,7 @@ from scipy.stats import gamma
 
 from campaigns.groups import Group
 from campaigns.laws import BYSTANDERS, Floats, log_mean_exp, perhaps_with_bystanders, with_bystanders
-from campaigns.people import People, Reading, at_least, in_between
+from campaigns.people import MEANS, People, Reading, at_least, in_between
 from campaigns.traffic import Traffic
 
 OPERATOR_SHAPES = (20.0, 60.0)  # and one rate for all
@@ -35,9 +35,17 @@ class Volumes:
     bounds: tuple[float, float]
 
     @cached_property
-    def loose(self) -> list[Floats]:
-        """What bystanders do in each reading, (means, m) log-likelihoods: they are as loose as can be."""
-        return [reading.log_likelihood(reading.means, LOOSE) for reading in self.readings]
+    def _laws(self) -> list[tuple[Floats, Floats, Floats]]:
+        """What is said in each reading by laws of bystanders, an operator's queue and people.
+
+        Bystanders are as loose as can be; (means, m), (s, means, m) and (s, means, m) log-likelihoods.
+        """
+        found = []
+        for reading, bound in zip(self.readings, self.bounds, strict=True):
+            shapes = [LOOSE, *OPERATOR_SHAPES, *_people_shapes(bound)]  # at once: most groups are small
+            (loose, *_), queue, people = np.split(_by_shape(reading, shapes), [1, 1 + len(OPERATOR_SHAPES)])
+            found.append((loose, np.concatenate([queue, _by_shape(reading, (np.inf,))]), people))
+        return found
 
     @cached_property
     def one_rate(self) -> float:
@@ -52,19 +60,18 @@ class Volumes:
     @cached_property
     def _by_chance(self) -> list[list[Floats]]:
         """What is said in each reading by laws of an operator whose rows fall to accounts by chance."""
-        each = []
-        for reading, loose in zip(self.readings, self.loose, strict=True):
-            queue = [_by_shape(reading, shapes) for shapes in (OPERATOR_SHAPES, (np.inf,))]
-            each.append([_best(with_bystanders(np.concatenate(queue), loose, share)) for share in BYSTANDERS])
-        return each
+        return [
+            [_best(with_bystanders(queue, loose, share)) for share in BYSTANDERS]
+            for loose, queue, _ in self._laws
+        ]
 
     @cached_property
     def _operators(self) -> list[list[Floats]]:
         """The same and of one who counts them out."""
         each = []
-        for reading, chance, counted in zip(self.readings, self._by_chance, self._counted, strict=True):
-            loose = reading.log_likelihood(reading.mean, LOOSE)
-            each.append([*chance, *(_best(with_bystanders(counted, loose, share)) for share in BYSTANDERS)])
+        for (loose, *_), chance, counted in zip(self._laws, self._by_chance, self._counted, strict=True):
+            plain = loose[MEANS == 1]
+            each.append([*chance, *(_best(with_bystanders(counted, plain, share)) for share in BYSTANDERS)])
         return each
 
     @cached_property
@@ -83,11 +90,9 @@ class Volumes:
     def _ratios(self) -> list[float]:
         """The log-likelihood ratio of one rate to people's in each reading; the mean is fitted under each."""
         ratios = []
-        for reading, loose, bound, operator in zip(
-            self.readings, self.loose, self.bounds, self._operators, strict=True
-        ):
-            people = perhaps_with_bystanders(_by_shape(reading, _people_shapes(bound)), loose)
-            ratios.append(_mean(operator) - max(float(_best(each).max()) for each in people))
+        for (loose, _, people), operator in zip(self._laws, self._operators, strict=True):
+            each = perhaps_with_bystanders(people, loose)
+            ratios.append(_mean(operator) - max(float(_best(law).max()) for law in each))
         return ratios
 
     @property
@@ -181,12 +186,13 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
 
     a_day = seen.log_likelihood(seen.means, BY_DAYS)
     some, every = [fit(a_day)], [-np.inf]
-    for shape, share in product(shapes, AT_CAP):
-        rates, weights = _capped(shape, share)
-        capped, none = _mixed_poisson(seen, np.outer(CAPS * mean, rates), weights)
+    share = np.reshape(AT_CAP, (-1, 1, 1))
+    for shape in shapes:
+        rates, weights = _capped(shape)
+        capped, none = _mixed_poisson(seen, (CAPS * mean)[:, None] * rates, weights)
         some.append(fit(capped - np.log1p(-none)))
         if counted:
-            below, none = _mixed_poisson(seen, np.outer(levels, rates[:-1]), weights[:-1])
+            below, none = _mixed_poisson(seen, levels[:, None] * rates[..., :-1], weights[..., :-1])
             none = none + share * (1 - _counted_seen(seen, levels))
             laws = (np.logaddexp(below, np.log(share) + hard) - np.log1p(-none) for hard in counted)
             every += [fit(law) for law in laws]
@@ -200,36 +206,42 @@ def _counted_out(lived: Reading, counted: Floats, shapes: list[float]) -> float:
     """
     loose = lived.log_likelihood(lived.mean, LOOSE)
     best = -np.inf
-    for shape, share in product(shapes, AT_CAP):
-        people = lived.log_likelihood(lived.means, shape)
+    for people, share in product(_by_shape(lived, shapes), AT_CAP):
         law = np.logaddexp(np.log1p(-share) + people[people.sum(axis=1).argmax()], np.log(share) + counted)
         best = max(best, *(float(_best(each).max()) for each in perhaps_with_bystanders(law, loose)))
     return best
 
 
 @cache
-def _capped(shape: float, share: float) -> tuple[Floats, Floats]:
-    """Return rates (r,) of people in parts of the cap, the cap itself last, and their weights (r,)."""
+def _capped(shape: float) -> tuple[Floats, Floats]:
+    """Return rates (q, 1, r) of people in parts of the cap, the cap itself last, and their weights.
+
+    For each of the q shares of them that may reach it.
+    """
+    share = np.reshape(AT_CAP, (-1, 1, 1))
     below = gamma.ppf((np.arange(NODES) + 0.5) / NODES * (1 - share), shape)
-    rates = np.append(below / gamma.ppf(1 - share, shape), 1.0)
-    return rates, np.append(np.full(NODES, (1 - share) / NODES), share)
+    rates = np.append(below / gamma.ppf(1 - share, shape), np.ones_like(share), axis=-1)
+    return rates, np.append(np.repeat((1 - share) / NODES, NODES, axis=-1), share, axis=-1)
 
 
 def _mixed_poisson(seen: Reading, rates: Floats, weights: Floats) -> tuple[Floats, Floats | float]:
-    """Return (c, m) log-probabilities of counts, Poisson at one of the rates (c, r) drawn by weights (r,).
+    """Return log-probabilities of counts, Poisson at one of the rates (q, c, r) drawn by weights (q, 1, r).
 
-    And (c, m) the probabilities of too few to be looked at.
+    And the probabilities of too few to be looked at; (q, c, m) both.
     """
     exposure = np.maximum(seen.exposure, 1e-12)[:, None]
-    expected = rates[:, None, :] * exposure
-    each = seen.counts[:, None] * (np.log(rates)[:, None, :] + np.log(exposure)) - expected
+    rates, weights = rates[..., None, :], weights[..., None]
+    expected = rates * exposure
+    each = seen.counts[:, None] * (np.log(rates) + np.log(exposure)) - expected
     top = each.max(axis=-1)
     each -= top[..., None]
-    drawn = top + np.log(np.exp(each, out=each) @ weights) - gammaln(seen.counts + 1) - np.log(seen.chance)
+    drawn = np.log((np.exp(each, out=each) @ weights)[..., 0])
+    drawn += top - gammaln(seen.counts + 1) - np.log(seen.chance)
     if not seen.least:
         return drawn, 0.0
     among = np.reshape(seen.among * seen.chance, (-1, 1))
-    return drawn, np.minimum((1 - at_least(seen.least, among * expected)) @ weights, NEARLY)
+    none = (1 - at_least(seen.least, among * expected)) @ weights
+    return drawn, np.minimum(none[..., 0], NEARLY)
 
 
 def _levels(seen: Reading) -> Floats:

@@ -202,6 +202,6 @@ def _explanations(log: Traffic, group: Group, findings: dict[Signal, Finding]) -
         known = log.organisation[group.members]
         named = known[known >= 0]
         if 2 * len(named) >= len(known):  # of accounts whose organisation is not known nothing follows
-            shares = np.bincount(named) / len(named)
+            shares = np.unique(named, return_counts=True)[1] / len(named)
             organisations = 1 / float(shares @ shares)  # (Simpson 1949)
     return weigh(findings, organisations, shared_addresses(log, group).effect)

@@ -133,5 +133,5 @@ def test_a_few_odd_ones_among_thousands_of_people_do_not_speak_for_a_queue():
     drawn = np.concatenate([rng.choice(topics, 2 * each, p=mix) for mix in mixes])
     data = cells(account, drawn, np.tile([True, False], m * each), m, topics)
     base = np.full(len(data.bin), 1 / topics)
-    assert log_ratio(Aspect(data, base, base), 64.0) < np.log(2)
-    assert log_ratio(Aspect(data, base, base), 4.0) > 100
+    assert log_ratio([Aspect(data, base, base)], 64.0) < np.log(2)
+    assert log_ratio([Aspect(data, base, base)], 4.0) > 100

@@ -15,7 +15,7 @@ from campaigns.aspects import (
 )
 from campaigns.evidence.finding import RARE, Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats, dirichlet_multinomial, log_mean_exp
+from campaigns.laws import Floats, dirichlet_multinomial
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
@@ -43,12 +43,11 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
-    ratio = _mean([log_ratio(view, people.rhythm) for view in views])
+    ratio = log_ratio(views, people.rhythm)
     said = ratio
     if ratio > RARE:
         programs = _programs(log, group, others.days)
-        more = _mean([log_ratio(view, people.rhythm, programs) for view in views])
-        said = ratio if more > 0 else float(RARE)
+        said = ratio if log_ratio(views, people.rhythm, programs) > 0 else float(RARE)
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
@@ -67,11 +66,6 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         ),
         ratio,
     )
-
-
-def _mean(ratios: list[float]) -> float:
-    """Average likelihood ratios, given and returned as logs."""
-    return float(log_mean_exp(np.array(ratios)))
 
 
 def _programs(log: Traffic, group: Group, others: Floats) -> Floats:

@@ -28,7 +28,7 @@ def shared_tasks(log: Traffic, group: Group, people: People, topics: Ints) -> Fi
     if not len(view.data.held) or not view.data.n_seen.sum():
         return not_tested(Signal.TASKS, "no rows in one of the halves")
     breadth = effective_number(np.bincount(topics[rows]))
-    tight, ratio = tightness(view), TEMPER * log_ratio(view, people.tasks)
+    tight, ratio = tightness(view), TEMPER * log_ratio([view], people.tasks)
     return Finding(
         Signal.TASKS,
         Status.TESTED,
