@@ -153,10 +153,10 @@ def about(log: Traffic, clusters: tuple[tuple[str, int], ...]) -> Group:
 
 def profile_groups(log: Traffic, profiles: Ints, settings: LinkSettings) -> list[Group]:
     """Return the groups of accounts whose query profiles agree; profiles (m,) int64 labels, -1 for none."""
-    sizes = np.bincount(profiles[profiles >= 0], minlength=1)
     return [
-        _group(log, (), np.flatnonzero((profiles == label)[log.account]), MIN_ROWS)
-        for label in np.flatnonzero(sizes >= settings.min_accounts)
+        _group(log, (), log.rows_of(accounts), MIN_ROWS)
+        for accounts in _by_label(profiles)
+        if len(accounts) >= settings.min_accounts
     ]
 
 
@@ -183,9 +183,13 @@ def networks(log: Traffic, settings: LinkSettings) -> Ints:
 
 def network_groups(log: Traffic, network: Ints) -> list[Group]:
     """Return the groups of everyone with a linking-half row in one network; network (n,) by row, or -1."""
-    rows = np.argsort(network, kind="stable")[(network < 0).sum() :]
-    starts = np.flatnonzero(np.diff(network[rows])) + 1
-    return [_group(log, (), theirs) for theirs in np.split(rows, starts)] if len(rows) else []
+    return [_group(log, (), rows) for rows in _by_label(network)]
+
+
+def _by_label(labels: Ints) -> list[Ints]:
+    """Return the numbers of the entries of each label from 0, those of -1 left out."""
+    order = np.argsort(labels, kind="stable")[(labels < 0).sum() :]
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
 
 
 def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
@@ -197,11 +201,13 @@ def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
     names, row, cluster = _clustered(log)
     entries = np.ones(len(row)), (log.account[row], cluster)
     counts = sparse.csr_array(entries, shape=(log.n_accounts, len(names)))
-    size = np.maximum(counts.sum(axis=0), 1)
+    size = counts.sum(axis=0)
     found = []
     for group in groups:
-        theirs = counts[group.candidates].sum(axis=0)
-        taken = np.flatnonzero((theirs >= OURS_ROWS) & (theirs >= OURS * size))
+        rows = counts[group.candidates].tocoo()  # the clusters that they touch, which are few of all
+        touched, place = np.unique(rows.col, return_inverse=True)
+        theirs = np.bincount(place, rows.data)
+        taken = touched[(theirs >= OURS_ROWS) & (theirs >= OURS * size[touched])]
         more = [log.rows_in(*names[cluster]) for cluster in taken]
         found.append(_group(log, group.clusters, np.concatenate([group.rows, *more]), group.least))
     return found

@@ -15,7 +15,6 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from flows.run import Counts
 from flows.settings import WorkSettings
 
 REPORTED = "hydrascope.campaign.reported"
@@ -35,8 +34,8 @@ class ProgressArtifact:
         self.id = cast("UUID", made)  # a coroutine only inside an event loop
         self.shown = 0.0
 
-    def __call__(self, stage: str, part: str, counts: Counts) -> None:
-        """Move the bar to where the stage leaves it."""
+    def __call__(self, stage: str) -> None:
+        """Move the bar to where a stage leaves it."""
         progress = float(DONE_AFTER[stage])
         if progress > self.shown:
             self.shown = progress

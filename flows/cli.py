@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
-from flows.errors import HydrascopeError, InputError, place_of
+from flows.errors import HydrascopeError, InputError, StageError, place_of
 from flows.times import EARLIEST, LATEST, microseconds
 from flows.watch import STOPPED, stop_holds
 
@@ -45,8 +45,10 @@ def main() -> None:
         _fail(str(error), 2)
     except InputError as error:
         _fail(str(error), 2)
-    except HydrascopeError as error:
+    except StageError as error:
         _fail(f"{error}; the same call again resumes there", 1)
+    except HydrascopeError as error:
+        _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail(STOPPED, 130)
     except BrokenPipeError:

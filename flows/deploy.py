@@ -69,16 +69,22 @@ class Plan:
         """Refuse a cron line that is none, and what Prefect or nobody can call."""
         if not self.name or set(self.name) & set(NOT_IN_NAMES):
             raise InputError(f"--name {self.name!r}: expected a name without any of {' '.join(NOT_IN_NAMES)}")
-        if self.webhook is not None:
-            url = urlsplit(self.webhook)
-            if url.scheme not in ("http", "https") or not url.hostname:
-                raise InputError(f"--webhook {self.webhook!r}: expected a URL such as https://host/path")
+        if self.webhook is not None and not _callable(self.webhook):
+            raise InputError(f"--webhook {self.webhook!r}: expected a URL such as https://host/path")
         try:
             Cron(self.nightly)
         except ValueError:
             raise InputError(
                 f"--nightly {self.nightly}: expected a cron line such as {Plan.nightly}"
             ) from None
+
+
+def _callable(webhook: str) -> bool:
+    try:
+        url = urlsplit(webhook)
+    except ValueError:  # brackets that hold no address
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname)
 
 
 def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:

@@ -76,10 +76,13 @@ TASKS = {
 
 
 class Tasks:
-    """Does stages as Prefect tasks, the parts of one at the same time, as many as the settings say."""
+    """Does stages as Prefect tasks, the parts of one at the same time, as many as the settings say.
 
-    def __init__(self, told: Sequence[Told]) -> None:
-        self.told = told
+    told: who hears of each part; bar: who hears of a stage when all its parts are done.
+    """
+
+    def __init__(self, told: Sequence[Told], bar: Callable[[str], None] = lambda stage: None) -> None:
+        self.told, self.bar = told, bar
 
     def __call__(self, stage: StageFunction, run: Run, parts: Sequence[str] = ("",)) -> None:
         """Do a stage; a failed part raises its error once the others at work are over."""
@@ -92,6 +95,7 @@ class Tasks:
             for part, counts in zip(some, done, strict=True):
                 for told in self.told:
                     told(name, part, counts)
+        self.bar(name)
 
     def _together(self, name: str, run: Run, parts: Sequence[str]) -> list[Counts]:
         # Tags stay with the flow run: a task that has any waits for slots, seconds at a time.
@@ -177,10 +181,10 @@ def detect(
     )
     run = open_run(log, output, settings, window, enforcement)
     bar = ProgressArtifact()
-    run_dir = complete(run, Tasks([*_listeners, _named, bar]))
+    run_dir = complete(run, Tasks([*_listeners, _named], bar))
     if not bar.shown:  # it had been published before
         _rename(run_dir.parent.name.removeprefix("date="))
-        bar(publish.__name__, "", {})
+        bar(publish.__name__)
     tell(run_dir, run.output, run.settings.work)
     return run_dir
 

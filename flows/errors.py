@@ -2,6 +2,7 @@
 
 HydrascopeError
 ├── InputError     stop: the call or the input is at fault (exit code 2)
+├── ServerError    Prefect's server does not answer: start it, then call again (exit code 1)
 └── StageError     look, then call again: the run resumes at that stage (exit code 1)
     └── StorageError   a disk is full, a store does not answer: trying again later can help
 """
@@ -15,6 +16,10 @@ class HydrascopeError(Exception):
 
 class InputError(HydrascopeError):
     """The call or the input is at fault: nothing was written, calling again changes nothing."""
+
+
+class ServerError(HydrascopeError):
+    """Prefect's server does not answer, or not to us; nothing was begun."""
 
 
 class StageError(HydrascopeError):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -35,7 +35,7 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
         else:
             root, files = _parent(path), [path] if fs.isfile(path) else []
     except Exception as error:  # stores have errors of their own
-        raise InputError(f"cannot open {url}: {first_line(error)}") from error
+        raise InputError(f"cannot open {url}: {first_line(error)}") from None  # it may name accounts
     if not files:
         raise InputError(
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
@@ -90,7 +90,7 @@ def is_part_of(url: str, file: Path) -> bool:
 
 
 def shown(path: str, names: Mapping[Any, str]) -> str:
-    """Return a path of a log without what its folders say of an account; names: the log's by ours."""
+    """Return a path of a log, or a text with one, without the accounts in it; names: the log's by ours."""
     account = re.escape(quote(names.get("account_id", "account_id")))
     return re.sub(rf"(?<=/)({account}=)[^/]*", r"\1…", path)
 
@@ -106,8 +106,12 @@ def open_parquet(fs: fsspec.AbstractFileSystem, path: str, names: Mapping[Any, s
         where = path if is_local(fs) else fs.open(path)
         return pq.ParquetFile(where, coerce_int96_timestamp_unit="us")
     except Exception as error:
-        said = first_line(error).replace(path, shown(path, names))
-        raise InputError(f"cannot read {shown(path, names)} as Parquet: {said}") from error
+        raise unreadable(path, names, "as Parquet", error) from None
+
+
+def unreadable(path: str, names: Mapping[Any, str], how: str, error: Exception) -> InputError:
+    """Return the error of a file of a log that cannot be read; raise it from None: its cause has the path."""
+    return InputError(f"cannot read {shown(path, names)} {how}: {shown(first_line(error), names)}")
 
 
 def first_line(error: Exception) -> str:
@@ -144,7 +148,7 @@ def _digest(fs: fsspec.AbstractFileSystem, path: str) -> str:
     return _digest_once(path, facts.st_size, facts.st_mtime_ns)
 
 
-@lru_cache(maxsize=4096)
+@cache  # of every file: a log of more than it kept would be read anew each time
 def _digest_once(path: str, size: int, changed: int) -> str:
     return file_digest(Path(path))
 

@@ -176,7 +176,9 @@ def named(stage: str, error: Exception, output: Path) -> StageError:
     number = _error_number(error, output)
     if number is not None or isinstance(error, OSError):
         what = os.strerror(number) if number else type(error).__name__
-        return StorageError(stage, f"{what}: {getattr(error, 'filename', None) or output}")
+        where = Path(str(getattr(error, "filename", None) or output))
+        ours = where.is_relative_to(output)  # a path of the log may name an account
+        return StorageError(stage, f"{what}: {where if ours else 'a file that is not in the output'}")
     if isinstance(error, EncoderUnavailable):
         return StageError(stage, str(error))
     return StageError(stage, place_of(error))
@@ -189,9 +191,10 @@ def _error_number(error: Exception, output: Path) -> int | None:
     """
     if isinstance(error, OSError) and error.errno:
         return error.errno
-    told = re.search(r"(?:os error|errno) (\d+)", str(error))
-    if told:
-        return int(told[1])
+    if type(error).__module__.startswith(("polars", "pyarrow", "safetensors")):
+        told = re.search(r"(?:os error|errno) (\d+)", str(error))
+        if told and int(told[1]) in errno.errorcode:
+            return int(told[1])
     full = isinstance(error, OSError) and shutil.disk_usage(output).free < FULL
     return errno.ENOSPC if full else None
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from flows.errors import StageError
+from flows.errors import ServerError
+from flows.files import first_line
 
 START_LIMIT = 240.0  # seconds; measured: 11 to 25, when the machine is busy more
 STOP_LIMIT = 15.0
@@ -78,7 +79,7 @@ def check_answer() -> None:
         try:
             client.raise_for_api_version_mismatch()
         except Exception as error:
-            raise StageError("prefect", str(error).partition("\n")[0]) from None
+            raise ServerError(f"prefect: {first_line(error)}") from None
 
 
 def _home() -> Path:
@@ -135,14 +136,14 @@ def _await(server: subprocess.Popen[bytes], url: str, home: Path) -> None:
     until = time.monotonic() + START_LIMIT
     while time.monotonic() < until:
         if server.poll() is not None:
-            raise StageError("prefect", f"its server ended at once, see {home / 'hydrascope-server.log'}")
+            raise ServerError(f"prefect: its server ended at once, see {home / 'hydrascope-server.log'}")
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
         except OSError:
             time.sleep(0.2)
-    raise StageError("prefect", f"its server did not answer in {START_LIMIT:.0f} s; --plain needs none")
+    raise ServerError(f"prefect: its server did not answer in {START_LIMIT:.0f} s; --plain needs none")
 
 
 def _drain() -> None:

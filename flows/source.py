@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
-from flows.files import Fixed, digests_of, find_files, first_line, is_local, keys_of, open_parquet, shown
+from flows.files import Fixed, digests_of, find_files, is_local, keys_of, open_parquet, shown, unreadable
 from flows.times import EARLIEST, LATEST
 
 REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
@@ -180,8 +180,9 @@ def batches(
     `only` names the files to read.
     """
     fs, _ = fsspec.core.url_to_fs(source.url)
+    wanted = range(len(source.files)) if only is None else set(only)
     for number, path in enumerate(source.files):
-        if only is None or number in only:
+        if number in wanted:
             yield from _file_batches(open_parquet(fs, path, source.columns), number, source, columns, window)
 
 
@@ -206,8 +207,7 @@ def _file_batches(
                 yield Batch(number, first, _frame(table, there, columns, source.constants[number]))
                 first += table.num_rows
         except (pa.ArrowException, OSError) as error:
-            path = shown(source.files[number], names)
-            raise InputError(f"cannot read {path} to its end: {first_line(error)}") from error
+            raise unreadable(source.files[number], names, "to its end", error) from None
 
 
 def _tables(parquet: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.Table]:
@@ -270,7 +270,8 @@ def _frame(
         if column == "timestamp" or column in TIME_COLUMNS:
             series.append(_microseconds(array).alias(column))
         elif column in COUNT_COLUMNS:
-            series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.Int64, strict=False))
+            counts = pl.Series(column, pl.from_arrow(array)).cast(pl.Int64, strict=False)
+            series.append(counts.set(counts < 0, None))  # writers put them for what they do not know
         elif pa.types.is_integer(array.type):
             series.append(pl.Series(column, pl.from_arrow(array)).cast(pl.String))
         else:

@@ -5,6 +5,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from embeddings.encoders import EncoderSettings, load_encoder
 from embeddings.errors import EncoderUnavailable
 from embeddings.fit import FitSettings, fit_encoder
+from embeddings.models import locate
 from embeddings.static import blocks
 from embeddings.tokens import Words
 from embeddings.transformer import token_batches
@@ -183,6 +185,15 @@ def test_a_hub_name_without_a_network_fails_in_seconds(monkeypatch, tmp_path):
         load_encoder("nobody/no-such-model", EncoderSettings())
     assert "\n" not in str(caught.value)
     assert time.perf_counter() - start < 15
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_stands_for_the_hub_with_a_scheme_or_without(scheme, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(Path("/there")))
+        assert locate("nobody/no-such-model", None) == Path("/there")
 
 
 @pytest.mark.parametrize("name", ["./not/here", "/not/here", "a b c", "one/two/three"])

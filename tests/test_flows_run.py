@@ -1,5 +1,6 @@
 """A run on disk: finished or not there, resumed, alone at its work, the same whatever happens on the way."""
 
+import errno
 import json
 import os
 import signal
@@ -138,6 +139,33 @@ def test_a_full_disk_is_an_error_that_may_pass(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="stage full failed: No space left on device"):
         perform(full, run)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ESTALE, "Stale file handle", "/log/account_id=alice/x.parquet"),
+            "is not in the output",
+        ),
+        (ValueError("no such day: my disk says errno 28"), "ValueError at"),
+        (ValueError("errno 99999999999"), "ValueError at"),
+        (pl.exceptions.ComputeError("No space left on device (os error 28)"), "No space left on device: /"),
+        (pl.exceptions.ComputeError("os error 99999999999"), "ComputeError at"),
+    ],
+)
+def test_an_error_that_others_wrote_is_named_by_its_number_and_by_no_file_of_the_log(
+    tmp_path: Path, error: Exception, said: str
+) -> None:
+    run = opened(tmp_path)
+    begin(run)
+
+    def stage(run: Run, part: str, out: Path) -> dict[str, int]:
+        raise error
+
+    with pytest.raises(StageError, match=said) as caught:
+        perform(stage, run)
+    assert "alice" not in str(caught.value)
 
 
 def test_the_request_is_what_changes_the_result(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_a_scheduled_run_fires_and_a_late_one_catches_up_each_over_its_own_day(
         (["--name", "R&D"], "--name 'R&D'"),
         (["--name", ""], "--name ''"),
         (["--webhook", "example.com/x"], "--webhook 'example.com/x'"),
+        (["--webhook", "http://[bad"], "--webhook 'http://[bad'"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused(
@@ -219,4 +220,4 @@ def test_a_server_that_does_not_answer_is_named_in_one_line(tmp_path: Path, comm
     url = "http://127.0.0.1:9/api"
     ran = call(url, COMMAND, command, write(rows(), tmp_path), "--output", tmp_path / "out")
     assert (ran.returncode, ran.stderr.count("\n"), (tmp_path / "out").exists()) == (1, 1, False), ran.stderr
-    assert f"stage prefect failed: Failed to reach API at {url}" in ran.stderr
+    assert f"hydrascope: prefect: Failed to reach API at {url}" in ran.stderr

@@ -1,5 +1,6 @@
 """Reading a log: what is refused and how, and what is read nevertheless."""
 
+import traceback
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ def test_no_file_no_parquet_and_no_rows_are_refused(tmp_path: Path) -> None:
         open_source(str(tmp_path / "none.parquet"), {})
     with pytest.raises(InputError, match="cannot open"):
         open_source("nosuchscheme://x/y.parquet", {})
+
+
+def test_neither_an_error_nor_its_cause_names_an_account(tmp_path: Path) -> None:
+    log = write(tmp_path / "log" / f"account_id=alice{'x' * 200}" / "x.parquet", account_id=None)
+    source = open_source(str(tmp_path / "log"), {})
+    for cause in (lambda: Path(log).write_text("not parquet"), Path(log).unlink):
+        cause()
+        with pytest.raises(InputError, match=r"cannot read .*/account_id=…/x\.parquet") as caught:
+            list(batches(source, ["prompt"]))
+        assert "alice" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Path) -> None:
@@ -197,7 +208,9 @@ def test_names_that_differ_in_bytes_that_are_no_utf8_are_different(tmp_path: Pat
     assert read(log, "account_id")["account_id"].to_list() == ["jos\\xe9", "jos\\xe8"]
 
 
-def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: Path) -> None:
+def test_dictionaries_large_strings_views_and_odd_integers_are_read(
+    tmp_path: Path,
+) -> None:
     log = write(
         tmp_path / "log.parquet",
         account_id=pa.array(["a", "b"]).dictionary_encode(),
@@ -206,8 +219,10 @@ def test_dictionaries_large_strings_views_and_other_integers_are_read(tmp_path: 
         asn=pa.array([7, None], pa.uint32()),
         status=pa.array([200, 429], pa.int16()),
         ip=pa.nulls(2),
+        input_tokens=pa.array([-(2**63), 8]),
     )
-    rows = read(log, *REQUIRED, "asn", "status", "ip")
+    rows = read(log, *REQUIRED, "asn", "status", "ip", "input_tokens")
+    assert rows["input_tokens"].to_list() == [None, 8]
     assert rows["account_id"].to_list() == ["a", "b"]
     assert rows["asn"].to_list() == ["7", None]
     assert rows["status"].to_list() == [200, 429]
