@@ -108,9 +108,11 @@ class OthersHours(NamedTuple):
 def hours_of_others(
     log: Traffic, rows: Ints, members: Ints, data: Cells, days: tuple[Ints, Ints]
 ) -> OthersHours:
-    """Return the crowd's hours, mostly on the account's own days (m,), a row added to each day and hour.
+    """Estimate, from the rows of all other members, when an account's rows fall.
 
-    rows: the members' rows that may be looked at.
+    rows (r,): linking-half rows of the members; days: first and last day (m,) of each. Shares of the days and
+    of the hours of the day have a row added to each, and the days are moved to the account's own as far as
+    `surely_alive` says.
     """
     place = log.places(members)
     whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
@@ -136,10 +138,11 @@ def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:
 def while_alive(
     data: Cells, days: tuple[Ints, Ints], n_slots: int, sure: Floats | float = LIFE
 ) -> Callable[..., Floats]:
-    """Return what makes shares of hour slots those expected in each cell, (c,): mostly on the account's days.
+    """Return a function that makes shares of hour slots the expected shares of each cell, (c,).
 
-    sure: how much, of all or (m,) by account. What is returned takes shares (slots,), or (g, slots) and which
-    (c,) of those go for each cell. That an account is new, or gone, says nothing of its rhythm.
+    It takes shares (slots,), or (g, slots) and the row (c,) for each cell. A part `sure` (one, or (m,) by
+    account) of what an account sends lies between its first and last day, the rest as the shares are: that an
+    account is new, or gone, says nothing of its rhythm.
     """
     first, last = (edge[data.account] for edge in days)
     sure = np.broadcast_to(sure, data.n_seen.shape)[data.account]

@@ -46,11 +46,13 @@ def left(
     labels: dict[str, Ints],
     least: int,
 ) -> list[Group]:
-    """Return what campaigns leave of groups, to be judged by all that the accounts sent.
+    """Return the groups without the members of known campaigns, to be judged by all that the rest sent.
 
     A cluster of one topic may hold some of the work of several operators, more of one account's than of
-    another's. All that they sent is even, once the accounts of known operators are out of it. least: the
-    fewest accounts of a group; labels as for `grown`.
+    another's; all that they sent is even, once the accounts of known operators are out. Only accounts alike
+    in hours and choices in the linking half stay (`alike`). Left out are groups of fewer accounts than
+    `least`, of fewer linking-half rows than TELLING, and those that have been judged by all that they sent
+    already. labels: as for `grown`.
     """
     known = np.flatnonzero(membership(log, campaigns).any(axis=0))
     rest = [replace(group.without(known), whole=True) for group in groups]

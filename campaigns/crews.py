@@ -68,16 +68,15 @@ def crews(
     linking: bool = False,
     least: float = OTHER_OPERATOR,
 ) -> list[Group]:
-    """Return the crews that a campaign is of, largest first: itself where it is of one.
+    """Split a campaign into crews, largest first; itself where it is of one, or of fewer than FEW members.
 
-    Two harvests of the same topics are found in one piece, or one with a template beside one without.
-    Accounts are told apart by what they ask, and in one crew that says nothing of how much they send: those
-    who send at one rate, and ask models in one way, are of one crew, others of another operator's. Where each
-    asks about a few things of many, crews of one rate show by their models. Where the campaign has a mark,
-    accounts are put together by their commonest label of it: who works with one template is of one crew at
-    any rate. So are, of one skeleton or network, those who write runs and those who write none. labels as
-    for `grown`; linking: all of that is read in the linking half alone; least: the log-likelihood ratio to
-    two operators below which accounts are of two crews.
+    Two harvests of the same topics are found in one piece, or one with a template beside one without. With a
+    mark, accounts go by their commonest label of it, then by whether they mostly write runs; kinds of
+    accounts stay together unless two rates fit them better than one. Without, they go by topics where these
+    tell the models that they ask, by models that topics tell, and by volumes that topics tell: of one
+    operator's accounts what they ask says nothing of how much they send. labels: as for `grown`. linking: all
+    of that is read in the linking half alone. least: the log-likelihood ratio of one operator to two below
+    which kinds are two crews.
     """
     members, work = group.members, group.member_rows(log)
     if len(members) < FEW:

@@ -38,9 +38,10 @@ def e_bh_q_values(log_e: Floats, weight: Floats, members: Sequence[Ints], n_acco
 
 
 def apart(members: Sequence[Ints], n_accounts: int, known: int = 0) -> NDArray[np.bool_]:
-    """Return (g,) which groups are of other accounts than those before them of which the same is true.
+    """Return (g,) bool, in order: whether a group shares few accounts with every group kept before it.
 
-    members: the numbers, below n_accounts, of each group's accounts. The first `known` are so in any case.
+    Few are at most SAME_ACCOUNTS of the smaller one's. members: the numbers, below n_accounts, of each
+    group's accounts. The first `known` groups are kept in any case.
     """
     sizes = np.array([len(some) for some in members])
     ones, ends = np.ones(int(sizes.sum())), np.append(0, np.cumsum(sizes))

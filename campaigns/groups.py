@@ -20,14 +20,14 @@ OURS, OURS_ROWS = 0.5, 5  # the part of a cluster, and its rows, that make it a 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Accounts that share prompt clusters, or whose query profiles agree.
+    """Accounts that share prompt clusters, query profiles or addresses, and the rows that they do.
 
-    clusters: (view, label) pairs; empty for a group found by profiles alone. rows (r,) int64: the candidates'
-    row numbers that the group is about, both halves. candidates (m,) int64: accounts with at least `least`
-    such rows in the linking half: who sends less is not seen, and that makes volumes look more even than they
-    are; 0 where rows of one half alone are counted. confidence (m,): the probability that a candidate takes
-    part, if anyone does. whole: how much, when and about what the members write is judged by all that they
-    sent; what is said of the work itself, its prompts and its minutes, is of `rows` all the same.
+    clusters: (view, label) pairs; empty for a group found by profiles or addresses. rows (r,) int64: the
+    candidates' row numbers that the group is about, both halves. candidates (m,) int64: accounts with at
+    least `least` such rows in the linking half, which makes volumes look more even than they are, so that
+    their likelihoods are conditional on it; 0 where rows of one half alone are counted. confidence (m,): the
+    probability that a candidate takes part, if anyone does. whole: volumes and hours are judged by all that
+    the members sent; what is said of the work itself, its prompts and its minutes, is of `rows` all the same.
     """
 
     clusters: tuple[tuple[str, int], ...]
@@ -124,9 +124,10 @@ def _clustered(log: Traffic) -> tuple[list[tuple[str, int]], Ints, Ints]:
 
 
 def _drowned(log: Traffic, groups: list[Group]) -> list[tuple[str, int]]:
-    """Return the templates in whose groups there are more other accounts than the laws allow for.
+    """Return the templates whose accounts are less than DROWNED of their group's candidates.
 
-    Links run in chains, through whoever serves many: an operator's own template is looked at by itself too.
+    Links run in chains, through accounts that serve many: such a template, of TELLING linking-half rows or
+    more, is looked at by itself too.
     """
     labels = log.clusters.get("run", np.empty(0, dtype=np.int64))
     seen = np.flatnonzero(~log.held_out[: len(labels)] & (labels >= 0))

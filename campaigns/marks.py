@@ -32,7 +32,11 @@ def mark_of(found: dict[str, NDArray[np.bool_]], labels: dict[str, Ints], work: 
 
 
 def _theirs(log: Traffic, group: Group, label: Ints) -> NDArray[np.bool_]:
-    """Return the rows (n,) in labels of which the members wrote a good part, or that hold much of theirs."""
+    """Return (n,) bool, rows whose label is the group's.
+
+    Such a label has at least OURS_ROWS rows of members, from at least two of them and a tenth, and these are
+    either a part OURS of the label, or as much of all labelled rows of members and OURS_IN_MAIN of the label.
+    """
     n = int(label.max(initial=0)) + 1
     own = np.isin(log.account, group.members) & (label >= 0)
     size = np.maximum(np.bincount(label[label >= 0], minlength=n), 1)

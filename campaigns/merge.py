@@ -12,10 +12,10 @@ from campaigns.laws import Floats, Ints
 from campaigns.people import People
 from campaigns.traffic import Traffic
 
-SAME_WORK = 0.3  # overlap of two mixes of clusters, 1 for the same mix
-SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups make up THEIRS_ALONE
+SAME_WORK = 0.3  # least overlap (sum of minima) of two mixes of clusters, in every view that has a say
+SAME_TEMPLATE = 0.5  # the same, in clusters of which the two groups write at least THEIRS_ALONE
 THEIRS_ALONE = 0.5
-SOME_WORK = 0.15  # the same of topics and templates, where volumes agree as well
+SOME_WORK = 0.15  # the same, in topics, of groups that one rate fits as well as two
 MARKED = 0.8  # of a group's rows in clusters that are its own: a template
 SEEN = 0.5  # least share of a group's rows that a view must have in clusters to have a say
 

@@ -19,8 +19,8 @@ SHARE_OF_BYSTANDERS = 2.0
 COPIES = 1.5  # requests of somebody who tries another's template
 ASTRAY = 0.02  # of anybody's requests fall to another's template
 
-# From the probabilities of being the operator's, (m,), to the log-likelihoods (m,) of the queue by its
-# tightness, and of bystanders.
+# Takes the current membership probabilities (m,). Returns the log-likelihood (m,) of each candidate as an
+# operator's account, a function of how tight the queue is, and as anybody else's.
 Against = Callable[[Floats], tuple[Callable[[float], Floats], Floats]]
 
 
@@ -62,7 +62,8 @@ class Work(NamedTuple):
 class Side(NamedTuple):
     """One way of telling an operator's accounts from bystanders.
 
-    grid: how tight the queue may be, the best taken as accounts come and go; most: what this may say of one.
+    grid: values of tightness; in every round each group takes the one that fits its current members best.
+    most: bound on the absolute log-likelihood ratio of one account.
     """
 
     against: Against

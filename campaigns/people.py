@@ -39,11 +39,12 @@ class People(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """Rows of some accounts and what they are measured by, (m,) each: a way of saying how even they are.
+    """Row counts of m accounts and their exposures, as a likelihood of even or uneven rates sees them.
 
-    least: the fewest rows of an account that is looked at, 0 for no such limit; among: the part of its rows
-    in which it has to have so many. chance: what part of their mean the variance of counts is at one rate,
-    (m,) or one for all; counts and exposure are in rows of as much, of which the variance is the mean.
+    counts, exposure (m,) float64: both are divided by `chance`. chance, one or (m,): the variance over the
+    mean of an account's count before that, at one rate, so that what is left is Poisson. least: an account is
+    there only with so many rows in a random share `among` of its rows, and likelihoods are conditional on
+    that; 0 for no such truncation.
     """
 
     counts: Floats

@@ -29,16 +29,22 @@ LEVELS = (0.5, 0.75, 0.9, 1.0)  # quantiles of the accounts, at which such a cou
 
 @dataclass(frozen=True, kw_only=True)
 class Volumes:
-    """The members' rows by sampled share of the account, and by days of life; bounds: how even people are."""
+    """Two readings of the members' row counts, and how even people may be in each.
+
+    The first is over the window, where the exposure is the sampled share of the account; the second between
+    its first row and its last, where it is the days between. bounds: the largest gamma shape of people's
+    rates.
+    """
 
     readings: tuple[Reading, Reading]
     bounds: tuple[float, float]
 
     @cached_property
     def _laws(self) -> list[tuple[Floats, Floats, Floats]]:
-        """What is said in each reading by laws of bystanders, an operator's queue and people.
+        """Log-likelihoods of each account in each reading, under bystanders, operators and people.
 
-        Bystanders are as loose as can be; (means, m), (s, means, m) and (s, means, m) log-likelihoods.
+        Gamma shapes are 1 for bystanders, (means, m); 20, 60 and infinity for operators, (3, means, m); all
+        up to the bound for people, (s, means, m).
         """
         found = []
         for reading, bound in zip(self.readings, self.bounds, strict=True):
@@ -49,17 +55,20 @@ class Volumes:
 
     @cached_property
     def one_rate(self) -> float:
-        """The log-likelihood of an operator's accounts, at one rate or nearly, and a few bystanders."""
+        """The log-likelihood of the group under an operator, a few of the accounts being bystanders."""
         return _mean([law for laws in self._operators for law in laws])
 
     @property
     def one_rate_by_chance(self) -> float:
-        """The same where rows fall to accounts by chance, and nobody counts."""
+        """The same for an operator whose rows fall to accounts by chance."""
         return _mean([law for laws in self._by_chance for law in laws])
 
     @cached_property
     def _by_chance(self) -> list[list[Floats]]:
-        """What is said in each reading by laws of an operator whose rows fall to accounts by chance."""
+        """Log-likelihoods of the group in each reading where an operator's rows fall to accounts by chance.
+
+        An array for each share of bystanders.
+        """
         return [
             [_best(with_bystanders(queue, loose, share)) for share in BYSTANDERS]
             for loose, queue, _ in self._laws
@@ -67,7 +76,7 @@ class Volumes:
 
     @cached_property
     def _operators(self) -> list[list[Floats]]:
-        """The same and of one who counts them out."""
+        """The same, and for an operator that deals each account a fixed number of rows (`_counted`)."""
         each = []
         for (loose, *_), chance, counted in zip(self._laws, self._by_chance, self._counted, strict=True):
             plain = loose[MEANS == 1]

@@ -152,10 +152,11 @@ class Weighing:
 
 
 def _plainness(findings: Mapping[Signal, Finding], n_accounts: int) -> float:
-    """Return how plainly a group that passes is one operator's: what its accounts add up to, each by each.
+    """Return the rank of a group that passes: (sum of its positive log ratios) squared over its accounts.
 
-    E-values are cut off, so many groups tie that hold an operator and some bystanders. The sum of what every
-    account adds is larger the more of the operator there is, the mean the fewer bystanders: their product.
+    Of the signals of an operator, not cut off: e-values are, so many groups tie that hold an operator and
+    some bystanders. The sum is larger the more of the operator there is, the sum an account the fewer
+    bystanders.
     """
     ratios = [f.ratio for signal, f in findings.items() if signal in OPERATOR and f.ratio is not None]
     return float(sum(max(ratio, 0.0) for ratio in ratios)) ** 2 / n_accounts

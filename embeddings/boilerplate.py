@@ -27,12 +27,13 @@ MOST, LONGEST = 1_000, 20_000  # texts that are looked at, and characters of eac
 
 
 def boilerplate(sample: Texts, sent: Ints) -> list[str]:
-    """Return the passages that many texts have to the letter, the longest first.
+    """Return the passages that are a product's own text, the longest first; none of fewer than FEWEST texts.
 
-    sample: a text of each account, so that no busy one makes its own prompt everybody's, and sent (m,) how
-    many each has: of a small log's campaign all have about as many. Nothing is returned of fewer accounts
-    than FEWEST. Eight tokens in a row and more are a passage. What differs from text to text, a date in a
-    system prompt, parts two of them, and so does what not all have that have the rest.
+    sample: a text of each account, so that no busy one makes its own prompt everybody's, MOST of which are
+    read; sent (m,): how many each has. A passage is TOKENS or more in a row whose n-grams each are in COMMON
+    of the texts; rarer tokens part it, a date in a system prompt, or modules that not all have. It is kept
+    where COMMON have it beyond those that have a longer one around it, and either NEARLY_ALL have it or those
+    who do send as unevenly as people: of a small log's campaign all send about as many.
     """
     if len(sample) < FEWEST:
         return []

@@ -60,9 +60,10 @@ class IndexSettings:
 
 
 class Index(NamedTuple):
-    """What tells who is near: a FAISS index over rows 0..n-1, or lists; what made it, and who the vectors.
+    """A searchable index of n vectors, and what made it.
 
-    recall is the share of the true neighbours that it finds, on a sample; nan before it is tuned.
+    body: a FAISS index over rows 0..n-1, or `Lists`; model: the identity of the encoder; recall: the share of
+    the true neighbours that it finds, on a sample; nan before it is tuned.
     """
 
     body: Any

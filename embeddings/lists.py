@@ -33,10 +33,10 @@ class Cells(NamedTuple):
 class Lists(NamedTuple):
     """Points in lists, and how far they look.
 
-    centres (l, d); spread (l,) the root of how far the points of a list are from its centre; own (n,) the
-    list of each point; bound (n,) what no neighbour of a point is beyond: its k-th squared distance within
-    its own list, less its own square; reach: how many such distances, times the spread of a list, its
-    centre's squared distance may be more than that of the own centre, for the list to be looked at.
+    centres (l, d). spread (l,): square root of the root-mean-square distance of a list's points to its
+    centre, _NARROW at least. own (n,) int32: the list of each point. bound (n,): the squared distance of its
+    k-th nearest in its own list, less the point's squared norm. reach: a point searches a list whose centre's
+    squared distance exceeds that of its own centre by no more than reach * k-th distance * spread.
     """
 
     centres: Vectors

@@ -17,11 +17,11 @@ TIMES = (1, 2, 3, 4, 6)  # an hour that a clock runs a job
 def off_the_clock(log: Traffic, group: Group) -> Finding:
     """Weigh the share of activity at the minute of the hour that is each account's own, or everybody's.
 
-    Statistic: that share, in every second active hour at the minutes that the hours between tell, and in
-    these at the minutes that those tell; linking has looked at none. A sixth if all minutes are alike. Null:
-    jobs run by a clock, at least one half on time, once an hour or at each half, third, quarter or sixth of
-    it: the least ratio counts. Accounts in hours are counted, not rows: a run of many requests is one
-    event. Not tested where the log's own times are rounded.
+    Statistic: an account's active hours are dealt in turn to two halves; on time is a row within NEAR minutes
+    of the busiest minute that the account, or the group, has in the other half, a sixth of all if minutes are
+    alike. A row weighs one over the rows of its hour: a run of many requests is one event. Linking has looked
+    at no minutes. Null: jobs run by a clock, at least one half on time, once an hour or at each half, third,
+    quarter or sixth of it: the least ratio counts. Not tested where the log's own times are rounded.
     """
     if log.rounded:
         return not_tested(Signal.CLOCK, "the log's times are rounded, most to a few minutes of the hour")

@@ -60,14 +60,13 @@ def share_ratio(
     weight: Floats | None = None,
     above: bool = False,
 ) -> tuple[float, float]:
-    """Return the log-likelihood ratio of the share of hits to the innocent share next to it, and the share.
+    """Return the log-likelihood ratio of a share of hits to the nearest innocent share, and the share.
 
-    hits (r,) from 0 to 1, account (r,) and weight (r,), 1 by default, by event. Innocent are shares of the
-    bound and more, or less where it speaks `above`: of these it is -1. Accounts differ, so the variance of
-    the share is that of sums by account, not by event: the number of events is divided by how much more that
-    is (design effect of clusters; Kish 1965). Then the ratio is Student's: how much they differ is known of
-    as few accounts as there are, counted as if of equal size. The share is fitted, which costs half a log n,
-    as in a Bayesian mixture.
+    hits (r,) from 0 to 1, account (r,) numbers, weight (r,), 1 by default: one entry an event. Innocent are
+    shares of `bound` and more, with `above` of `bound` and less; for these, and for a single account, the
+    ratio is -1. Events of one account are alike, so their number is divided by the design effect of
+    clustering by account (Kish 1965). Where that exceeds 1 the ratio is Student's, by the effective number of
+    accounts, and else binomial. The share is fitted, which costs half a log n, as in a Bayesian mixture.
     """
     weight = np.ones(len(hits)) if weight is None else weight
     _, place = np.unique(account, return_inverse=True)
