@@ -97,12 +97,13 @@ class OthersHours(NamedTuple):
     """What the rows of all other members say of each cell's hour slot, (c,) expected shares each.
 
     profile: the product of their days and hours; bursts: half of that and half the slots themselves, in which
-    bursts show. days (m, days): the days alone, by account.
+    bursts show. days (m, days), hours (m, 24): the one and the other alone, by account.
     """
 
     profile: Floats
     bursts: Floats
     days: Floats
+    hours: Floats
 
 
 def hours_of_others(
@@ -125,7 +126,7 @@ def hours_of_others(
     profile = by_day[data.account, data.bin // 24] * by_hour[data.account, data.bin % 24]
     slots = np.bincount(log.hour[rows], minlength=log.n_slots)[data.bin] - data.seen
     exact = slots / np.maximum(len(rows) - data.n_seen[data.account], 1.0)
-    return OthersHours(profile, (profile + exact) / 2, by_day)
+    return OthersHours(profile, (profile + exact) / 2, by_day, by_hour)
 
 
 def _of_others(whose: Ints, bins: Ints, m: int, n: int) -> Floats:

@@ -52,6 +52,11 @@ class Group:
         """Return the group of the rows by which its members are judged: its own, or all that they sent."""
         return replace(self, rows=log.rows_of(self.members)) if self.whole else self
 
+    def decisions(self, log: Traffic) -> "Group":
+        """Return the group of the rows by which hours and topics are judged: turns of one talk count once."""
+        sent = self.sent(log)
+        return replace(sent, rows=sent.rows[log.opens[sent.rows]])
+
     def without(self, accounts: Ints) -> "Group":
         """Return the group without some candidates, (k,) account numbers."""
         kept = ~np.isin(self.candidates, accounts)

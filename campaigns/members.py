@@ -31,6 +31,7 @@ QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE, QUEUE_CHOICES = 128.0, 20.0, 8.0, 16.0
 # How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
 LISTED = 0.15  # a passer-by less likely to take part than this is not listed
+SOME = 0.1  # of what an account sent: less is no reason to ask whether it is of a campaign
 CHAIN = 8  # labels that a campaign without a mark is followed through
 AT_ONCE = 256  # groups
 MOST = 6.0  # no single way of telling them apart may settle an account on its own
@@ -200,8 +201,8 @@ def _followed(
 ) -> Group:
     """Follow a campaign without a mark along its labels to who is free (n_accounts,) to join.
 
-    An account with a request in one is weighed by everything that it sent. Once all have joined, a good part
-    of what each sent must be in the labels of the campaign, since some customers' jobs run flat, at any rate.
+    An account is weighed by everything that it sent, where some of that is in the labels of the campaign.
+    Once all have joined, a good part must be: some customers' jobs run flat, at any rate.
     Labels of a group that was judged by all that it sent may be anybody's, and so may those of two members
     (far): it is followed through them, but only as far as those who join are of its members' rate and models.
     """
@@ -216,7 +217,7 @@ def _followed(
             through[log.account[log.rows_in(*cluster)]] = True
     anybody = far or group.whole
     for _ in range(CHAIN):
-        near = free & (through | (_asked(log, wide, labels) > 0))
+        near = free & (through | (_asked(log, wide, labels) >= SOME * log.sent))
         near[wide.members] = True
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
         seen = work_of(log, [(rows, candidates)], log.sent)

@@ -167,6 +167,7 @@ def people(log: Traffic, topics: Ints, seed: int) -> People:
     busy = np.flatnonzero(log.sent >= 4)
     chosen = np.sort(np.random.default_rng(seed).permutation(busy)[:SAMPLE])
     rows = log.rows_of(chosen)
+    rows = rows[log.opens[rows]]
     hours = hour_shares(log, np.arange(len(log.account)))
     shares = _shares(topics)
     model = log.codes("model") if log.has("model") else NO_ROWS

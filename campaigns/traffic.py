@@ -61,6 +61,11 @@ class Traffic:
         return np.asarray(moment % MICROSECONDS_AN_HOUR * (60 / MICROSECONDS_AN_HOUR), dtype=np.float64)
 
     @cached_property
+    def opens(self) -> NDArray[np.bool_]:
+        """Which rows are decisions of their own, (n,): not those that go on from one just before."""
+        return ~self.rows["goes_on"].to_numpy() if self.has("goes_on") else np.full(len(self.account), True)
+
+    @cached_property
     def rounded(self) -> bool:
         """Whether most rows are at a dozen moments of the hour: times are cut to five minutes or coarser.
 

@@ -81,7 +81,7 @@ class Weighing:
         return self._promising(group, volumes(self.log, group, self.people))
 
     def _promising(self, group: Group, sent: Volumes) -> bool:
-        found = [evenness(sent), constant_total(self.log, group.sent(self.log))]
+        found = [evenness(sent), constant_total(self.log, group.decisions(self.log))]
         return at_most(_but(self.ignore, found)) > 0
 
     def passing(self, more: list[Group], level: float, *, crews: bool = False) -> list[int]:
@@ -131,7 +131,7 @@ class Weighing:
         """
         half, place, people = self._half
         rows = place[group.rows]
-        part = replace(group, rows=rows[rows >= 0]).sent(half)
+        part = replace(group, rows=rows[rows >= 0]).decisions(half)
         found = _but(self.ignore, [rhythm(half, part, people), constant_total(half, part)])
         hinted = any((finding.log_e or 0.0) > 0 for finding in found.values())
         return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
@@ -172,13 +172,13 @@ def evidence(
     ignore: Collection[Signal] = (),
 ) -> dict[Signal, Finding]:
     """Return what each signal that decides says about a group; known: `repeated(log)`."""
-    by = group.sent(log)  # of a class the rest goes on as well, but not evenly
+    by, opening = group.sent(log), group.decisions(log)  # of a class the rest goes on as well, but not evenly
     found = [
         evenness(sent),
         quota(sent),
-        rhythm(log, by, law),
-        constant_total(log, by),
-        not_tested(Signal.TASKS, TOLD_APART) if group.whole else shared_tasks(log, group, law, topics),
+        rhythm(log, opening, law),
+        constant_total(log, opening),
+        not_tested(Signal.TASKS, TOLD_APART) if group.whole else shared_tasks(log, opening, law, topics),
         repeats(log, group, known, topics),
         question_bank(log, group, known),
         round_clock(log, by),

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass as plain_dataclass
+from datetime import timedelta
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -21,10 +22,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from flows.source import REQUIRED, Batch, Source, batches, check_unchanged
-from flows.times import DAY
+from flows.times import DAY, Window
 
 logger = logging.getLogger(__name__)
-Window = tuple[int | None, int | None]
+SOON = timedelta(hours=1)  # after a request: what begins with it goes on from it
+TELLING = 20  # characters of it, for that not to be chance
 
 
 class SetAside(StrEnum):
@@ -297,7 +299,27 @@ def _fetch(
         pl.col(times).cast(pl.Datetime("us", "UTC")),
         pl.Series("held_out", held_out(rows["request_id"], seed)),
     )
-    return rows, texts
+    return rows.with_columns(_goes_on(rows, texts["text"])), texts
+
+
+def _goes_on(rows: pl.DataFrame, texts: pl.Series) -> pl.Series:
+    """Tell which requests go on from the account's one before: they begin with its text, soon after it.
+
+    So do the turns of a conversation, each sent with all before it, and a prompt that is sent again.
+    """
+    order = rows.select("account_id", "timestamp", "text").with_row_index("n")
+    order = order.sort("account_id", "timestamp", "n")
+    before = order.select(pl.col("timestamp", "text").shift(1).over("account_id"))
+    soon = (order["timestamp"] - before["timestamp"] <= SOON).fill_null(value=False)
+    pairs = list(zip(order["text"].filter(soon), before["text"].filter(soon), strict=True))
+    begins = {pair: _begins(texts[pair[0]], texts[pair[1]]) for pair in set(pairs)}  # one text at a time
+    goes_on = np.zeros(rows.height, dtype=bool)
+    goes_on[order["n"].filter(soon)] = [begins[pair] for pair in pairs]
+    return pl.Series("goes_on", goes_on)
+
+
+def _begins(text: str, before: str) -> bool:
+    return len(before) >= TELLING and text.startswith(before)
 
 
 def _copied(rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ _MATTER = (
     "hydrascope", "polars", "pyarrow", "numpy", "scipy", "scikit-learn", "sentence-transformers", "torch",
     "faiss-cpu", "prefect",
 )  # fmt: skip
-STAGES = "8"  # raised when a stage writes something else than before: unfinished runs then start afresh
+STAGES = "9"  # raised when a stage writes something else than before: unfinished runs then start afresh
 
 
 def own_version() -> str:

@@ -568,6 +568,34 @@ def test_a_busy_account_is_not_the_crowd_that_it_follows():
     assert rhythm(log, group, law).direction is not Direction.FOR
 
 
+@pytest.mark.parametrize(("hours", "queue"), [("habit", False), ("flat", True)])
+def test_people_with_hours_of_the_day_of_their_own_and_no_sessions_are_no_queue(hours, queue):
+    log = traffic(*plant(2, [("p", 300, "heavy", "people", range(30)), ("x", 60, "even", hours, range(30))]))
+    law = people(log, log.clusters["full"], 0)._replace(rhythm=16.0)  # as of logs at large
+    assert (rhythm(log, group_of(log, numbers(log, "x")), law).direction is Direction.FOR) == queue
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_turns_of_a_conversation_count_once_for_hours_and_topics(known):
+    rows, accounts = plant(
+        3, [("p", 300, "heavy", "people", range(30)), ("x", 60, "even", "flat", range(30))]
+    )
+    turns = [
+        rows.with_columns(
+            pl.format("{}/{}", "request_id", pl.lit(turn)).alias("request_id"),
+            pl.col("timestamp") + timedelta(minutes=turn / 10),
+            held_out=pl.Series(np.random.default_rng(turn).random(rows.height) < 0.5),
+            goes_on=pl.lit(value=turn > 0 and known),
+        ).filter(pl.col("account_id").str.starts_with("x") | (turn == 0))
+        for turn in range(4)
+    ]
+    log = traffic(pl.concat(turns), accounts)
+    group, topics = group_of(log, numbers(log, "x")), log.clusters["full"]
+    law = people(log, topics, 0)
+    found = [rhythm(log, group.decisions(log), law), shared_tasks(log, group.decisions(log), law, topics)]
+    assert [finding.direction is Direction.FOR for finding in found] == [known, known]
+
+
 def constant_total_of(events):
     log = traffic(*rows_at(events))
     return constant_total(log, everybody(log))

@@ -17,6 +17,8 @@ from tests.traffic_planted import accounts_of, group_of, numbers, plant
 ORDINARY = ("person", 600, "heavy", "people", range(0, 60))
 CREW = ("hydra", 30, "even", "flat", range(100, 110))
 
+OTHER = ("other", 60, "brisk", "flat", range(108, 120))
+
 
 def joined(
     log: Traffic, found: list[Group], labels: dict[str, np.ndarray], *, far: bool = False
@@ -430,6 +432,15 @@ def test_only_a_campaign_that_is_followed_far_takes_in_who_asks_what_its_members
     (near,), (far,) = (joined(log, [group], labels, far=far) for far in (False, True))
     assert near.members.tolist() == crew[:12].tolist()
     assert far.members.tolist() == crew.tolist()
+
+
+def test_another_operator_of_the_same_rate_is_not_followed_to_by_a_request_that_went_astray():
+    log = log_of(0, [("hydra", 30, "brisk", "flat", range(100, 108)), OTHER], {})
+    crew, others = numbers(log, "hydra"), np.flatnonzero(np.isin(log.account, numbers(log, "other")))
+    topics = log.clusters["full"].copy()
+    topics[others[np.unique(log.account[others], return_index=True)[1]]] = 100
+    (wide,) = joined(log, [group_of(log, crew[:25])], {"topics": topics})
+    assert wide.members.tolist() == crew.tolist()
 
 
 def test_those_of_whom_linking_saw_no_request_may_join_too():

@@ -222,6 +222,33 @@ def test_digests_are_the_same_on_any_machine_and_in_any_process() -> None:
     assert (held_out(["a", "b", "c", "d"] * 9, 0) != held_out(["a", "b", "c", "d"] * 9, 1)).any()
 
 
+def test_a_request_that_begins_with_the_one_before_it_goes_on_from_it(tmp_path: Path) -> None:
+    first, other = "What is the capital of France?", "How tall is the Eiffel Tower in Paris?"
+    asked = [  # account, minute, prompt, whether it goes on
+        ("a", 0, first, False),
+        ("a", 2, f"{first} Paris. And of Spain?", True),
+        ("b", 3, f"{first} Paris. And of Spain?", False),
+        ("a", 5, other, False),
+        ("a", 6, other, True),
+        ("a", 90, f"{other} It is 330 m.", False),
+        ("c", 0, "Hello!", False),
+        ("c", 1, "Hello! How are you?", False),
+    ]
+    log = pl.DataFrame(
+        {
+            "request_id": [f"r{i}" for i in range(len(asked))],
+            "account_id": [account for account, *_ in asked],
+            "timestamp": [START + timedelta(minutes=minute) for _, minute, *_ in asked],
+            "prompt": [prompt for _, _, prompt, _ in asked],
+        }
+    )
+    log.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "log.parquet")
+    source = open_source(str(tmp_path), {})
+    rows = sample(source, (None, None), SampleSettings(), 0, tmp_path / "spool").rows
+    found = dict(rows.select("request_id", "goes_on").iter_rows())
+    assert [found[f"r{i}"] for i in range(len(asked))] == [goes_on for *_, goes_on in asked]
+
+
 @pytest.mark.parametrize(("distinct", "budget"), [(24_000, 200), (9, 24_000)])
 def test_a_large_log_is_sampled_in_little_memory(tmp_path: Path, distinct: int, budget: int) -> None:
     """A log of 540 MB in a process that may take 300 on top of its libraries; 250 to 275 were seen."""

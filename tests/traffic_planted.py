@@ -27,6 +27,11 @@ def operator(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.uniform(0, DAYS * 24, n)
 
 
+def habit(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n times in hours, one by one on any day, around an hour of the person's own."""
+    return rng.integers(DAYS, size=n) * 24 + rng.normal(rng.integers(24), 3.5, n) % 24
+
+
 def office(rng: np.random.Generator, n: int) -> np.ndarray:
     """Return n times in hours, every day around one in the afternoon."""
     return rng.integers(DAYS, size=n) * 24 + rng.normal(13, 2.5, n) % 24
@@ -36,8 +41,8 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
     """Return rows and accounts; a crowd is (name, accounts, volumes, hours, topics).
 
     volumes: "even" (Poisson of 24), "brisk" (Poisson of 40), "heavy" (gamma-mixed) or "capped" (heavy, up to
-    20); hours: "people", "flat" or "office" (the same for all). Every row's topic is its full-view cluster as
-    well, so clusters mean what the crowd asked about.
+    20); hours: "people", "habit", "flat" or "office" (the same for all). Every row's topic is its full-view
+    cluster as well, so clusters mean what the crowd asked about.
     """
     rng = np.random.default_rng(seed)
     account, hour, topic, first_topic = [], [], [], 0
@@ -46,7 +51,8 @@ def plant(seed: int, crowds: list[tuple[str, int, str, str, range]]) -> tuple[pl
             rate = {"even": 24, "brisk": 40}.get(volumes) or rng.gamma(0.8, 30)
             n = 1 + min(rng.poisson(rate), 20 if volumes == "capped" else 10**6)
             own = rng.choice(topics, min(3, len(topics)), replace=False) if hours == "people" else topics
-            hour.append({"people": person, "flat": operator, "office": office}[hours](rng, n))
+            kinds = {"people": person, "habit": habit, "flat": operator, "office": office}
+            hour.append(kinds[hours](rng, n))
             topic.append(rng.choice(own, n))
             account += [f"{name}{i:04}"] * n
     hours_of = np.concatenate(hour)

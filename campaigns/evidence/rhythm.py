@@ -5,6 +5,7 @@ import numpy as np
 from campaigns.aspects import (
     PEOPLE,
     Aspect,
+    OthersHours,
     aspect,
     hours_of_others,
     lives,
@@ -15,11 +16,12 @@ from campaigns.aspects import (
 )
 from campaigns.evidence.finding import RARE, Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats, dirichlet_multinomial
+from campaigns.laws import Cells, Floats, dirichlet_multinomial
 from campaigns.people import People
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
+HOURS = 24.0  # most of people's hours of the day: a shift or an evening of one's own is no more alike
 DAYS = 8.0  # concentration of a program's days: there is more to do on one than on the next
 
 
@@ -30,6 +32,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     Null: people of the log's own looseness (Dirichlet-multinomial over the hours of the window, updated by
     the account's linking half), around the crowd's hours or the log's. Either is held to fall mostly between
     the account's first and last day in the linking half: that an account is new, or gone, is not a rhythm.
+    People may also keep hours of the day of their own on any day, whose past tells an hour and no slot.
     One crowd in a thousand may be of programs, which keep no hours either: where these explain it as well, no
     more than that is said.
     """
@@ -43,11 +46,12 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
     tight = tightness(views[0])
-    ratio = log_ratio(views, people.rhythm)
+    habits = _habits(log, group, data, others)
+    ratio = log_ratio(views, people.rhythm, habits)
     said = ratio
     if ratio > RARE:
-        programs = _programs(log, group, others.days)
-        said = ratio if log_ratio(views, people.rhythm, programs) > 0 else float(RARE)
+        more = np.concatenate([habits, _programs(log, group, others.days)])
+        said = ratio if log_ratio(views, people.rhythm, more) > 0 else float(RARE)
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
@@ -66,6 +70,19 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         ),
         ratio,
     )
+
+
+def _habits(log: Traffic, group: Group, data: Cells, others: OthersHours) -> Floats:
+    """Return (g, m) log-likelihoods of people with hours of the day of their own, on the days of the others.
+
+    They keep no sessions: a journal every evening, a shift, a market for small jobs. data: the members' rows
+    by hour slot.
+    """
+    hours = aspect(log, group.rows, group.members, log.hour % 24, np.full(24, 1 / 24)).data
+    days = data.held * np.log(others.days[data.account, data.bin // 24])
+    loose = [c for c in PEOPLE if c <= HOURS]
+    of_hours = dirichlet_multinomial(hours, others.hours[hours.account, hours.bin], loose)
+    return of_hours + np.bincount(data.account, days, minlength=len(group.members))
 
 
 def _programs(log: Traffic, group: Group, others: Floats) -> Floats:
