@@ -1,10 +1,14 @@
 """What a run leaves in the Prefect UI: progress, the campaigns, a summary, a link, an event a campaign."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+import httpx
 import polars as pl
 from prefect.artifacts import (
     create_link_artifact,
@@ -17,7 +21,9 @@ from prefect.events import emit_event
 
 from flows.settings import WorkSettings
 
+logger = logging.getLogger(__name__)
 REPORTED = "hydrascope.campaign.reported"
+EMPTY = "hydrascope.window.empty"
 ROWS_AT_MOST = 50
 # Share of the work that is done when a stage is, measured on 50,000 requests.
 DONE_AFTER = {
@@ -39,7 +45,17 @@ class ProgressArtifact:
         progress = float(DONE_AFTER[stage])
         if progress > self.shown:
             self.shown = progress
-            update_progress_artifact(self.id, progress=progress, description=f"{stage} done")
+            with unless_silent():
+                update_progress_artifact(self.id, progress=progress, description=f"{stage} done")
+
+
+@contextmanager
+def unless_silent() -> Iterator[None]:
+    """Go on where the server does not answer: what is shown there is no part of the work."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        logger.warning("Prefect's server does not answer (%s): it is not shown there", type(error).__name__)
 
 
 def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
@@ -53,7 +69,9 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
     reported = manifest["campaigns"]["reported"]
     quoted = found.select("title", "template").to_dicts() if settings.quote_in_ui else [{} for _ in rows]
     table = [row | words for row, words in zip(rows, quoted, strict=True)]
-    create_table_artifact(table[:ROWS_AT_MOST], key="campaigns", description=f"{reported} campaigns reported")
+    create_table_artifact(
+        table[:ROWS_AT_MOST], key="campaigns", description=f"Campaigns reported: {reported}"
+    )
     create_markdown_artifact(summary(manifest), key="summary", description="Requests, and seconds a stage")
     page = run_dir / "report.html"
     url = f"{settings.served_at.rstrip('/')}/{page.relative_to(output).as_posix()}"
@@ -61,6 +79,11 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
         url if settings.served_at else page.as_uri(),
         link_text="report.html", key="report", description="The campaigns, to read",
     )  # fmt: skip
+    about = {"run_id": manifest["run_id"], "window_start": manifest["window_start"]}
+    if manifest["no_rows"]:
+        emit_event(
+            EMPTY, resource={"prefect.resource.id": f"hydrascope.run.{manifest['run_id']}"}, payload=about
+        )
     for row in rows:
         emit_event(
             REPORTED,
@@ -68,7 +91,7 @@ def tell(run_dir: Path, output: Path, settings: WorkSettings) -> None:
                 "prefect.resource.id": f"hydrascope.campaign.{row['campaign']}",
                 "prefect.resource.name": f"{row['accounts']} accounts, {row['capability']}",
             },
-            payload=row | {"run_id": manifest["run_id"], "window_start": manifest["window_start"]},
+            payload=row | about,
             id=uuid5(NAMESPACE_OID, f"{manifest['run_id']} {row['campaign']}"),  # told again, it is the same
         )
 

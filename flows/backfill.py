@@ -1,7 +1,7 @@
 """Runs for days that have none yet, oldest first."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +11,33 @@ from flows.times import DAY
 
 
 def missing_days(
-    output: Path, digests: Sequence[str], start: int | None, end: int | None
+    output: Path, digests: Callable[[tuple[int, int]], Sequence[str]], start: int | None, end: int | None
 ) -> Iterator[tuple[int, int]]:
     """Yield the days from start to end (microseconds UTC, end excluded) that no published run covers.
 
-    A day that had no rows is covered while the log has the same `digests`: rows may have come since. Each day
-    is looked up when it is its turn, so that days finished meanwhile, by another process too, are skipped.
+    A day that had no rows is covered while its files have the same digests: rows may have come since. Each
+    day is looked up when it is its turn, so that days finished meanwhile, by another process too, are
+    skipped.
     Raises InputError when the bounds are not whole days in order.
     """
     if start is None or end is None or start % DAY or end % DAY or start >= end:
         raise InputError("--start and --end are days, and the end, which is not included, is later")
     settle(output)
     for begin in range(start, end, DAY):
-        if not _finished(output, digests, begin):
+        if not _finished(output, digests, (begin, begin + DAY)):
             yield begin, begin + DAY
 
 
-def _finished(output: Path, digests: Sequence[str], begin: int) -> bool:
+def _finished(
+    output: Path, digests: Callable[[tuple[int, int]], Sequence[str]], window: tuple[int, int]
+) -> bool:
     """Tell whether the published run of a day is about that day, all of it and nothing else."""
-    manifest = _manifest(output, day(begin))
+    manifest = _manifest(output, day(window[0]))
     return bool(
         manifest
         and (manifest["window_start"][:19], manifest["window_end"][:19])
-        == (f"{day(begin)}T00:00:00", f"{day(begin + DAY)}T00:00:00")
-        and (not manifest["no_rows"] or manifest["inputs"]["digests"] == list(digests))
+        == tuple(f"{day(bound)}T00:00:00" for bound in window)
+        and (not manifest["no_rows"] or manifest["inputs"]["digests"] == list(digests(window)))
     )
 
 

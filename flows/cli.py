@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flows.errors import HydrascopeError, InputError, StageError, place_of
 from flows.times import EARLIEST, LATEST, microseconds
+from flows.versions import own_version
 from flows.watch import STOPPED, stop_holds
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 app = App(
     name="hydrascope",
     help="Find groups of accounts that work together to extract a language model's capabilities.",
-    version_flags=[],
+    version=own_version,
+    version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # main says how to go on
 )
 LATER = {
@@ -190,7 +192,7 @@ def orchestrator(plain: bool) -> Iterator[Callable[["Run"], Path]]:
 
         yield lambda run: pipeline.complete(run, pipeline.plain(told))
         return
-    from flows.server import orchestrated
+    from flows.server import answering, orchestrated
 
     with stop_holds() as check, orchestrated(err):
         from flows.detect import detect_run
@@ -200,7 +202,8 @@ def orchestrator(plain: bool) -> Iterator[Callable[["Run"], Path]]:
             check()
 
         def complete(run: "Run") -> Path:
-            run_dir = detect_run(run, still_told)
+            with answering():
+                run_dir = detect_run(run, still_told)
             check()
             return run_dir
 

@@ -44,14 +44,16 @@ def backfill(
 
     """
     from flows.backfill import missing_days
+    from flows.files import find_files
     from flows.run import open_run
     from flows.settings import read_settings
     from flows.source import open_source
 
     log_to_stderr()
     settings = read_settings(config)
-    digests = open_source(log, settings.columns).digests
-    days = missing_days(output, digests, moment(start, "--start"), moment(end, "--end"))
+    find_files(log)  # or one that is not there would pass for a log of days that are done
+    bounds = moment(start, "--start"), moment(end, "--end")
+    days = missing_days(output, lambda day: open_source(log, settings.columns, day).digests, *bounds)
     first = next(days, None)
     if first is None:
         out.print("every day has a published run")

@@ -95,7 +95,8 @@ def deployments(plan: Plan, pool: str | None = None) -> list[RunnerDeployment]:
     """
     one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
     given: dict[str, Any] = {"log": plan.log, "output": str(plan.output), "zone": plan.zone}
-    given["settings"] = plan.settings.model_dump(mode="json")
+    # of defaults the version's that runs: a new one may have others
+    given["settings"] = plan.settings.model_dump(mode="json", exclude_defaults=True)
     at_work: dict[str, Any] = {"work_pool_name": pool, "job_variables": {"env": QUIET}} if pool else {}
     common = {"concurrency_limit": one, "entrypoint_type": EntrypointType.MODULE_PATH, **at_work}
     tags = [TAG, plan.name]
@@ -153,10 +154,11 @@ def serve(plan: Plan, limit: int = 1) -> None:
     serve_deployments(*made, limit=limit, pause_on_shutdown=False, print_starting_message=False)
 
 
-def automate(plan: Plan) -> list[Automation]:
-    """Create or replace the automations: stuck runs are marked, a webhook is told of reported campaigns.
+def automate(plan: Plan) -> None:
+    """Have the automations on the server: stuck runs are marked, a webhook is told of reported campaigns.
 
-    Without a webhook nobody is told any more.
+    Without a webhook nobody is told any more. One that is there as it should be stays: a new one would not
+    know of the runs whose silence the old one is waiting for.
     """
     wanted = [stuck_run()]
     if plan.webhook:
@@ -164,12 +166,18 @@ def automate(plan: Plan) -> list[Automation]:
         block = Webhook(method="POST", url=SecretStr(plan.webhook), headers=headers)
         name = blake2b(plan.name.encode(), digest_size=4).hexdigest()  # blocks are not called just anything
         wanted.append(reported_campaign(plan, block.save(f"hydrascope-{name}", overwrite=True)))
-    for name in (STUCK, f"{TELL} of {plan.name}"):
-        for old in _named(name):
+    there = [old for name in (STUCK, f"{TELL} of {plan.name}") for old in _named(name)]
+    for old in there:
+        if _asked(old) not in map(_asked, wanted):
             old.delete()
     for automation in wanted:
-        automation.create()
-    return wanted
+        if _asked(automation) not in map(_asked, there):
+            automation.create()
+
+
+def _asked(automation: Automation) -> dict[str, Any]:
+    """Return an automation without what the server, or whoever switched it off there, gave it."""
+    return automation.model_dump(exclude={"id", "owner_resource", "enabled"})
 
 
 def _named(name: str) -> list[Automation]:

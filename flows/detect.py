@@ -25,7 +25,7 @@ from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import stages
-from flows.artifacts import ProgressArtifact, tell
+from flows.artifacts import ProgressArtifact, tell, unless_silent
 from flows.errors import InputError, StageError, StorageError
 from flows.pipeline import complete
 from flows.publish import day, publish
@@ -122,7 +122,7 @@ def _named(stage: str, part: str, counts: Counts) -> None:
 
 def _rename(date: str) -> None:
     if flow_run.name != (name := f"detect {date}"):
-        with get_client(sync_client=True) as client:
+        with unless_silent(), get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, name=name)
 
 
@@ -185,7 +185,8 @@ def detect(
     if not bar.shown:  # it had been published before
         _rename(run_dir.parent.name.removeprefix("date="))
         bar(publish.__name__)
-    tell(run_dir, run.output, run.settings.work)
+    with unless_silent():
+        tell(run_dir, run.output, run.settings.work)
     return run_dir
 
 

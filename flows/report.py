@@ -1,6 +1,7 @@
 """The report stage: the tables of a run as one page."""
 
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ def report(run: Run, part: str, out: Path) -> Counts:
         autoescape=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
+    window = window_of(run)
+    first, last = window[0].date().isoformat(), (window[1] - timedelta(microseconds=1)).date().isoformat()
     page = pages.get_template("report.html")
     text = page.render(
         run_id=run.run_id,
         log=Path(run.source.url).name,
-        window=window_of(run),
+        window=window,
+        days=first if first == last else f"{first} to {last}",
         sampled=run.done("sample") or {},
         campaigns=campaigns,
         reported=reported,

@@ -28,10 +28,9 @@ from embeddings.encoders import EncoderSettings
 from embeddings.errors import EncoderUnavailable
 from flows.errors import HydrascopeError, InputError, StageError, StorageError, place_of
 from flows.files import file_digest, first_line, is_part_of
-from flows.sample import Window
 from flows.settings import FITTED, DetectSettings
 from flows.source import Source, check_type, open_source
-from flows.times import moment
+from flows.times import Window, moment
 from flows.versions import STAGES, own_version
 
 logger = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ def open_run(
     if start is not None and end is not None and start >= end:
         last, first = moment(end).isoformat(), moment(start).isoformat()
         raise InputError(f"the window ends at {last}, which is not after its start at {first}")
-    source = open_source(absolute(log), settings.columns)
+    source = open_source(absolute(log), settings.columns, window)
     encoder, dimension = _encoder(settings)
     if not settings.index.suits(dimension):
         raise InputError(

@@ -82,6 +82,17 @@ def check_answer() -> None:
             raise ServerError(f"prefect: {first_line(error)}") from None
 
 
+@contextmanager
+def answering() -> Iterator[None]:
+    """Say in one line that a server stopped to answer in the midst of a run."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError:
+        raise ServerError("prefect: its server stopped answering; the same call again resumes") from None
+
+
 def _home() -> Path:
     return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 

@@ -49,12 +49,13 @@ class WorkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shards: int = Field(default=4, ge=1, le=12, description="Parts that a view is embedded and searched in.")
-    workers: int = Field(default=1, ge=1, le=64, description="Shards worked on at the same time.")
+    workers: int = Field(default=1, ge=1, le=64, description="Parts worked on at the same time.")
     time_limit: int = Field(
         default=6 * 3600,
         ge=1,
         le=30 * 86_400,
-        description="Seconds after which a stage is stopped; the run resumes there.",
+        description="Seconds after which a part of a stage, or those worked on at once, is stopped; the run "
+        "resumes there.",
     )
     store_bytes: int = Field(default=4_000_000_000, ge=0, description="Most bytes kept in the vector store.")
     keep_days: float = Field(default=7, ge=0, description="Days that an unfinished run is kept for resuming.")

@@ -1,7 +1,9 @@
 """What is in the prompt log: its columns, and batches of rows under our names."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import fsspec
@@ -13,7 +15,9 @@ import pyarrow.parquet as pq
 
 from flows.errors import InputError
 from flows.files import Fixed, digests_of, find_files, is_local, keys_of, open_parquet, shown, unreadable
-from flows.times import EARLIEST, LATEST
+from flows.times import DAY, EARLIEST, LATEST, Window, microseconds
+
+logger = logging.getLogger(__name__)
 
 REQUIRED = ("request_id", "timestamp", "account_id", "prompt")
 TEXT_COLUMNS = (
@@ -30,7 +34,7 @@ _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a log, in order of path, and how its columns are called.
+    """The files of a log that can hold rows of a window, in order of path, and how its columns are called.
 
     digests are of the files' content, so a moved log is the same log. columns maps the names of the contract
     to the log's, for those columns that at least one file has. constants are, for each file, the values of
@@ -58,28 +62,62 @@ class Batch(NamedTuple):
     rows: pl.DataFrame
 
 
-def open_source(url: str, names: Mapping[Any, str]) -> Source:
+def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None)) -> Source:
     """Find and check the files of a log; `names` maps contract names to the log's where they differ.
 
-    Raises InputError, in one line: no such file, not Parquet, a missing column, a wrong type, no rows.
+    Files that by their own statistics hold no row of the window are left out: what other days are written,
+    or mended, changes nothing for this one. So is, with a warning, a file at fault in a folder date=… of no
+    day of the window (UTC): today's that is still written. Raises InputError, in one line: no such file, not
+    Parquet, a missing column, a wrong type, no rows.
     """
     fs, root, files = find_files(url)
     present: dict[str, str] = {}
+    kept: list[str] = []
     constants = []
-    n_rows = 0
+    n_all = n_rows = 0
     for path in files:
-        parquet = open_parquet(fs, path, names)
-        found, fixed = _check_columns(shown(path, names), parquet.schema_arrow, names, keys_of(path, root))
+        keys = keys_of(path, root)
+        try:
+            parquet = open_parquet(fs, path, names)
+            n_all += parquet.metadata.num_rows
+            if _elsewhere(parquet, names.get("timestamp", "timestamp"), window):
+                continue
+            found, fixed = _check_columns(shown(path, names), parquet.schema_arrow, names, keys)
+        except InputError as fault:
+            if not _of_another_day(keys.get("date"), window):
+                raise
+            logger.warning("left out, of another day: %s", fault)
+            continue
         present |= found
+        kept.append(path)
         constants.append(fixed)
         n_rows += parquet.metadata.num_rows
     for column, name in names.items():
-        if column not in present:
+        if kept and column not in present:
             raise InputError(f"no file of {url} has {_mapped(column, name)}")
-    if not n_rows:
+    if not n_all:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
-    digests = digests_of(fs, files, constants)
-    return Source(url, tuple(files), n_rows, digests, present, tuple(constants))
+    digests = digests_of(fs, kept, constants)
+    return Source(url, tuple(kept), n_rows, digests, present, tuple(constants))
+
+
+def _elsewhere(parquet: pq.ParquetFile, time: str, window: Window) -> bool:
+    """Tell whether a file has rows, all of them outside the window by its statistics."""
+    schema, meta = parquet.schema_arrow, parquet.metadata
+    if schema.names.count(time) != 1 or not _fits("timestamp", schema.field(time).type):
+        return False  # which is a fault, and said as one
+    groups = range(meta.num_row_groups)
+    return len(groups) > 0 and all(_outside(meta.row_group(i), schema, time, window) for i in groups)
+
+
+def _of_another_day(day: str | None, window: Window) -> bool:
+    """Tell whether a folder's day, in UTC, has nothing of the window; False for what is no day."""
+    try:
+        begin = microseconds(datetime.fromisoformat(day or ""))
+    except ValueError:
+        return False
+    start, end = window
+    return (end is not None and begin >= end) or (start is not None and begin + DAY <= start)
 
 
 def check_unchanged(source: Source) -> None:
@@ -169,7 +207,7 @@ def _fits(column: str, kind: pa.DataType) -> bool:
 def batches(
     source: Source,
     columns: Sequence[str],
-    window: tuple[int | None, int | None] = (None, None),
+    window: Window = (None, None),
     only: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Yield the rows of a log in order, in batches of bounded size, only `columns` of the contract.
@@ -191,7 +229,7 @@ def _file_batches(
     number: int,
     source: Source,
     columns: Sequence[str],
-    window: tuple[int | None, int | None],
+    window: Window,
 ) -> Iterator[Batch]:
     schema, names = parquet.schema_arrow, source.columns
     there = {column: names[column] for column in columns if names.get(column) in schema.names}
@@ -229,9 +267,7 @@ def _tables(parquet: pq.ParquetFile, group: int, columns: list[str]) -> Iterator
         yield pa.Table.from_batches(pieces)
 
 
-def _outside(
-    meta: pq.RowGroupMetaData, schema: pa.Schema, time: str, window: tuple[int | None, int | None]
-) -> bool:
+def _outside(meta: pq.RowGroupMetaData, schema: pa.Schema, time: str, window: Window) -> bool:
     """Tell whether a row group's statistics place all its rows outside the window."""
     start, end = window
     place = [i for i in range(meta.num_columns) if meta.column(i).path_in_schema == time]

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from flows.errors import InputError
 
 DAY = 86_400_000_000  # microseconds
+Window = tuple[int | None, int | None]  # microseconds UTC, the end excluded; None where the log decides
 # 0001-01-01 and 9999-12-30 in microseconds: days that Python, DuckDB and Spark can show with their ends
 EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_214_399_999_999
 

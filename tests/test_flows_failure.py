@@ -240,6 +240,7 @@ def test_a_killed_flow_is_marked_and_resumed_and_its_campaigns_call_the_webhook_
     assert (killed.communicate(), killed.returncode)[1] == -signal.SIGKILL
     run = latest_run()
     assert run["state_type"] == "RUNNING"
+    deploy.automate(plan)  # as a service that starts again does: it goes on waiting
 
     def state() -> Any:
         with get_client(sync_client=True) as client:

@@ -13,6 +13,7 @@ import pytest
 
 from flows.errors import InputError
 from flows.source import BATCH_BYTES, REQUIRED, batches, open_source
+from flows.times import DAY
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -98,6 +99,32 @@ def test_a_folder_is_its_files_and_its_hive_parts_and_nothing_else(tmp_path: Pat
     assert [Path(file).name for file in source.files] == ["a.parquet", "b.parquet"]
     assert source.n_rows == 4
     assert open_source(str(tmp_path / "date=*/*/*.parquet"), {}).n_rows == 2
+
+
+def test_of_a_window_only_the_files_that_can_hold_rows_of_it_are_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    day = timedelta(days=1)
+    days = {number: f"date={(NOON + number * day).date()}" for number in (-3, -1, 0, 1, 3)}
+    for number, name in days.items():
+        at = pa.array([NOON + number * day] * 2, pa.timestamp("us", "UTC"))
+        write(tmp_path / name / "a.parquet", timestamp=at)
+    midnight = int(NOON.replace(hour=0).timestamp()) * 1_000_000
+    window = (midnight, midnight + DAY)
+    before = open_source(str(tmp_path), {}, window)
+    assert [Path(file).parent.name for file in before.files] == [days[0]]
+    assert open_source(str(tmp_path), {}).n_rows == 10
+    write(tmp_path / days[1] / "b.parquet", timestamp=pa.array([NOON + day] * 2, pa.timestamp("us", "UTC")))
+    (tmp_path / days[3] / "a.parquet").write_text("half a file")
+    write(tmp_path / days[-3] / "a.parquet", prompt=pa.array([1, 2]), timestamp=pa.array(["", ""]))
+    assert open_source(str(tmp_path), {}, window).digests == before.digests
+    assert [days[-3] in caplog.text, days[3] in caplog.text] == [True, True]
+    assert open_source(str(tmp_path), {}, (midnight + 2 * DAY, midnight + 3 * DAY)).files == ()
+    for faulty in ((midnight + 2 * DAY, midnight + 3 * DAY + 1), (midnight + 3 * DAY, None), (None, None)):
+        with pytest.raises(InputError, match="date=2026-0"):
+            open_source(str(tmp_path), {}, faulty)
+    write(tmp_path / days[1] / "c.parquet", timestamp=pa.array([NOON] * 2, pa.timestamp("us", "UTC")))
+    assert open_source(str(tmp_path), {}, window).n_rows == 4  # by its times, whatever day its folder says
 
 
 def test_a_folder_that_a_glob_matches_is_read_as_a_part_when_it_is_called_key_value(tmp_path: Path) -> None:
