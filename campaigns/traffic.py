@@ -55,6 +55,11 @@ class Traffic:
         return _numbered(self.accounts["org_id"])
 
     @cached_property
+    def of_day(self) -> Ints:
+        """The hour of the day of each row, (n,) int64 from 0 to 23, counted from `start_hour`."""
+        return self.hour % 24
+
+    @cached_property
     def minute(self) -> Floats:
         """The minute of the hour of each row, (n,) float64 from 0 to 60."""
         moment = self.rows["timestamp"].dt.epoch("us").to_numpy()

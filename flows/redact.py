@@ -42,7 +42,10 @@ def blank(text: str, settings: ShowSettings) -> str:
 
 def blank_words(words: Iterable[str], settings: ShowSettings) -> list[str]:
     """Return keywords as they may be shown: none where all of the text is blanked."""
-    return [] if settings.redact == "everything" else [blank(word, settings) for word in words]
+    if settings.redact == "everything":
+        return []
+    shown = blank("\n".join(words), settings)  # at once: they are many, and hold no line's end
+    return shown.split("\n") if shown else []
 
 
 def visible(text: str) -> str:

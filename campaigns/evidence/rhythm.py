@@ -78,7 +78,7 @@ def _habits(log: Traffic, group: Group, data: Cells, others: OthersHours) -> Flo
     They keep no sessions: a journal every evening, a shift, a market for small jobs. data: the members' rows
     by hour slot.
     """
-    hours = aspect(log, group.rows, group.members, log.hour % 24, np.full(24, 1 / 24)).data
+    hours = aspect(log, group.rows, group.members, log.of_day, np.full(24, 1 / 24)).data
     days = data.held * np.log(others.days[data.account, data.bin // 24])
     loose = [c for c in PEOPLE if c <= HOURS]
     of_hours = dirichlet_multinomial(hours, others.hours[hours.account, hours.bin], loose)
