@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from embeddings.ngrams import MOST_COUNTED, Ints, Sketch, Texts, blocks, counted, grams_of, hashed, words_of
 
-SLOT = "<*>"
+SLOT = "<*>"  # stands for what a view left out; it is no word of the text
 HALF_AS_COMMON = np.log(2) + 1e-9  # logarithms of whole numbers, rounded
 GENERIC = 0.03  # share of the texts from which a phrase is nobody's
 

@@ -14,12 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from embeddings.ngrams import UNSPACED
+from embeddings.views import SLOT
+
 Ints = NDArray[np.int64]
 UNKNOWN = "[UNK]"
-SLOT = "<*>"  # stands for what a view left out; it is no word of the text
 LONGEST = 24  # characters read as one word: bounds the work on a megabyte without a blank
 _WORD = r"\w+|[^\w\s]+"
-_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 _GRAMS = range(2, 5)
 
 
@@ -32,7 +33,7 @@ def words_of(pieces: list[str], counts: NDArray[np.int64]) -> pl.DataFrame:
 
 def vocabulary(words: pl.DataFrame, size: int, n_pieces: int, min_count: int) -> list[str]:
     """Choose tokens: all characters that recur, the most frequent words, and pieces of the other words."""
-    spaced = ~pl.col("word").str.contains(_UNSPACED)
+    spaced = ~pl.col("word").str.contains(f"[{UNSPACED}]")
     short = pl.col("word").str.len_chars() <= LONGEST
     frequent = words.filter(spaced & short & (pl.col("count") >= min_count)).head(size)
     rest = words.join(frequent, on="word", how="anti").sort("count", "word", descending=[True, False])

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import InputError
-from flows.publish import day, settle
-from flows.times import DAY
+from flows.publish import settle
+from flows.times import DAY, day
 
 
 def missing_days(

@@ -117,7 +117,7 @@ def simulate(
     """
     from flows.simulate import write_simulation
 
-    moment(start, "--start")
+    read_time(start, "--start")
     asked = {"campaigns": campaigns, "decoys": decoys}
     names = {k: () if v == "none" else tuple(v.split(",")) for k, v in asked.items() if v is not None}
     rows = write_simulation(
@@ -174,7 +174,7 @@ def detect(
     settings = read_settings(
         config, encoder=encoder, seed=seed, sample=None if sample is None else {"budget": sample}
     )
-    window = (moment(start, "--start"), moment(end, "--end"))
+    window = (read_time(start, "--start"), read_time(end, "--end"))
     run = open_run(log, output, settings, window, enforcement)
     with orchestrator(plain) as complete:
         run_dir = complete(run)
@@ -283,7 +283,7 @@ def _run_dir(folder: Path) -> Path:
     return folder
 
 
-def moment(text: str | None, option: str) -> int | None:
+def read_time(text: str | None, option: str) -> int | None:
     """Read a day or a time as microseconds UTC; without a zone it is UTC."""
     if text is None:
         return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.cli import Log, Output, err, log_to_stderr, moment, orchestrator, out
+from flows.cli import Log, Output, err, log_to_stderr, orchestrator, out, read_time
 from flows.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def backfill(
     log_to_stderr()
     settings = read_settings(config)
     find_files(log)  # or one that is not there would pass for a log of days that are done
-    bounds = moment(start, "--start"), moment(end, "--end")
+    bounds = read_time(start, "--start"), read_time(end, "--end")
     days = missing_days(output, lambda day: open_source(log, settings.columns, day).digests, *bounds)
     first = next(days, None)
     if first is None:

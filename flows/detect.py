@@ -28,11 +28,11 @@ from flows import stages
 from flows.artifacts import ProgressArtifact, tell, unless_silent
 from flows.errors import InputError, StageError, StorageError
 from flows.pipeline import complete
-from flows.publish import day, publish
+from flows.publish import publish
 from flows.report import report
 from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
 from flows.settings import DetectSettings
-from flows.times import microseconds, moment, zone_of
+from flows.times import day, microseconds, moment, zone_of
 from flows.watch import time_limit
 
 Told = Callable[[str, str, Counts], None]

@@ -18,7 +18,7 @@ from filelock import FileLock
 from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
 from flows.sample import SetAside
 from flows.source import OPTIONAL
-from flows.times import moment
+from flows.times import day, instant
 from flows.versions import versions
 
 ORDER = ("sample", "views", "fit", "embed", "index", "neighbours", "cluster", "link", "evidence", "report")
@@ -165,16 +165,6 @@ def parts(run: Run, stage: str) -> Iterator[Counts]:
     for done in sorted(run.place(stage).glob("**/done.json")):
         name = done.parent.relative_to(run.place(stage)).as_posix()
         yield json.loads(done.read_text()) | {"part": "" if name == "." else name}
-
-
-def day(microseconds: int) -> str:
-    """Return the day of a time, as in date=…."""
-    return instant(microseconds)[:10]
-
-
-def instant(microseconds: int) -> str:
-    """Return a time in ISO 8601, UTC."""
-    return moment(microseconds).isoformat()
 
 
 @contextmanager

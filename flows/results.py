@@ -16,7 +16,7 @@ from campaigns.records import Record, Wording, records
 from campaigns.traffic import Traffic, traffic
 from campaigns.vocabulary import ExemplarKind
 from embeddings.describe import describe
-from embeddings.templates import template
+from embeddings.templates import even, template
 from embeddings.views import View
 from flows import tables
 from flows.redact import blank, blank_words, redact
@@ -125,8 +125,7 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     said = {d.label: (d.template, d.keywords) for d in described}
     for i, numbers in enumerate(members):
         if i not in said:
-            even = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), TEMPLATE_TEXTS)).astype(int)]
-            said[i] = template(inputs.texts.gather(even).to_list()).text, ()
+            said[i] = template(inputs.texts.gather(even(numbers, TEMPLATE_TEXTS)).to_list()).text, ()
     show = run.settings.show
     return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
 

@@ -30,3 +30,13 @@ def moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
         microsecond=microseconds % 1_000_000
     )
+
+
+def day(microseconds: int) -> str:
+    """Return the day of a time, as in date=…."""
+    return instant(microseconds)[:10]
+
+
+def instant(microseconds: int) -> str:
+    """Return a time in ISO 8601, UTC."""
+    return moment(microseconds).isoformat()

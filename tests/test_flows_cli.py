@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main, moment
+from flows.cli import main, read_time
 from tests.tiny import START, TABLES, planted, rows, tables, use_tiny_encoder, write
 
 
@@ -91,8 +91,8 @@ def test_a_call_at_fault_is_one_line_and_exit_code_2_and_writes_nothing(
 
 
 def test_a_bound_of_the_window_is_read_to_the_microsecond() -> None:
-    assert moment("1970-01-01T00:00:01.600001", "--start") == 1_600_001
-    assert moment("1970-01-01T01:00+01:00", "--end") == 0
+    assert read_time("1970-01-01T00:00:01.600001", "--start") == 1_600_001
+    assert read_time("1970-01-01T01:00+01:00", "--end") == 0
 
 
 def test_a_level_of_logging_that_is_none_is_refused(
