@@ -99,7 +99,7 @@ def sample(source: Source, window: Window, settings: SampleSettings, seed: int, 
         start=start,
         end=end,
         n_in=n_in,
-        outside=n_out,
+        outside=n_out + source.n_elsewhere,
         set_aside=counts,
     )
 

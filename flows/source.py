@@ -38,7 +38,7 @@ class Source:
 
     digests are of the files' content, so a moved log is the same log. columns maps the names of the contract
     to the log's, for those columns that at least one file has. constants are, for each file, the values of
-    columns that its key=value folders give it.
+    columns that its key=value folders give it. n_elsewhere: rows of files that hold none of the window.
     """
 
     url: str
@@ -47,6 +47,7 @@ class Source:
     digests: tuple[str, ...]
     columns: Mapping[str, str]
     constants: tuple[Fixed, ...] = ()
+    n_elsewhere: int = 0
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -74,13 +75,13 @@ def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None
     present: dict[str, str] = {}
     kept: list[str] = []
     constants = []
-    n_all = n_rows = 0
+    n_rows = n_elsewhere = 0
     for path in files:
         keys = keys_of(path, root)
         try:
             parquet = open_parquet(fs, path, names)
-            n_all += parquet.metadata.num_rows
             if _elsewhere(parquet, names.get("timestamp", "timestamp"), window):
+                n_elsewhere += parquet.metadata.num_rows
                 continue
             found, fixed = _check_columns(shown(path, names), parquet.schema_arrow, names, keys)
         except InputError as fault:
@@ -95,10 +96,10 @@ def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None
     for column, name in names.items():
         if kept and column not in present:
             raise InputError(f"no file of {url} has {_mapped(column, name)}")
-    if not n_all:
+    if not n_rows + n_elsewhere:
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), all empty")
     digests = digests_of(fs, kept, constants)
-    return Source(url, tuple(kept), n_rows, digests, present, tuple(constants))
+    return Source(url, tuple(kept), n_rows, digests, present, tuple(constants), n_elsewhere)
 
 
 def _elsewhere(parquet: pq.ParquetFile, time: str, window: Window) -> bool:

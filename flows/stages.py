@@ -39,7 +39,7 @@ def sample(run: Run, part: str, out: Path) -> Counts:
     passages = boilerplate(taken.texts["text"].gather(each["text"]).to_list(), each["len"].to_numpy())
     (out / "boilerplate.json").write_text(json.dumps(passages))
     return {
-        "read": run.source.n_rows,
+        "read": run.source.n_rows + run.source.n_elsewhere,
         "outside_window": taken.outside,
         "in": taken.n_in,
         "kept": taken.rows.height,

@@ -113,7 +113,7 @@ def test_of_a_window_only_the_files_that_can_hold_rows_of_it_are_looked_at(
     window = (midnight, midnight + DAY)
     before = open_source(str(tmp_path), {}, window)
     assert [Path(file).parent.name for file in before.files] == [days[0]]
-    assert open_source(str(tmp_path), {}).n_rows == 10
+    assert (before.n_rows, before.n_elsewhere, open_source(str(tmp_path), {}).n_rows) == (2, 8, 10)
     write(tmp_path / days[1] / "b.parquet", timestamp=pa.array([NOON + day] * 2, pa.timestamp("us", "UTC")))
     (tmp_path / days[3] / "a.parquet").write_text("half a file")
     write(tmp_path / days[-3] / "a.parquet", prompt=pa.array([1, 2]), timestamp=pa.array(["", ""]))
