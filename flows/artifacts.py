@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,9 +45,10 @@ class ProgressArtifact:
         """Move the bar to where a stage leaves it."""
         progress = float(DONE_AFTER[stage])
         if progress > self.shown:
-            self.shown = progress
+            self.shown = math.inf  # and the server is not asked again, unless it answers
             with unless_silent():
                 update_progress_artifact(self.id, progress=progress, description=f"{stage} done")
+                self.shown = progress
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def check_answer() -> None:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Say in one line that a server stopped to answer in the midst of a run."""
+    """Say in one line that a server stopped answering in the midst of a run."""
     import httpx
 
     try:

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
-from flows.errors import InputError, StageError
+from flows.errors import InputError, ServerError, StageError
 from flows.pipeline import complete, plain
 from flows.run import open_run
+from flows.server import answering
 from flows.settings import DetectSettings
 from tests.prefect_api import ask, latest_run, logs_of, tasks_of, until
 from tests.tiny import planted, report_all, rows, same_tables, use_tiny_encoder, write
@@ -43,6 +45,28 @@ def test_the_flow_ends_with_the_tables_of_the_plain_stages(tmp_path: Path) -> No
         + [f"{stage} {view}" for stage in ("views", "index", "cluster") for view in DetectSettings().views]
         + [f"{stage} {view}/0" for stage in ("embed", "neighbours") for view in DetectSettings().views]
     )
+
+
+@pytest.mark.usefixtures("prefect_api", "tiny")
+def test_a_run_is_published_where_the_server_does_not_answer_what_is_only_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.detect import detect
+
+    def silent(*given: Any, **named: Any) -> None:
+        raise httpx.ConnectError("no such server")
+
+    for shown in ("update_progress_artifact", "create_table_artifact"):
+        monkeypatch.setattr(f"flows.artifacts.{shown}", silent)
+    run_dir = detect(str(write(planted(), tmp_path)), tmp_path / "out")
+    assert (run_dir / "campaigns.parquet").is_file()
+    said = "Prefect's server does not answer (ConnectError): it is not shown there"
+    assert until(lambda: [line for line in logs_of(latest_run()) if said in str(line)][1:])
+
+
+def test_a_server_that_stops_answering_is_named_in_one_line() -> None:
+    with pytest.raises(ServerError, match="stopped answering"), answering():
+        raise httpx.ReadTimeout("too late")
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")
