@@ -204,7 +204,8 @@ def _mean_strengths(run: Run, view: str) -> NDArray[np.float64]:
     """Return the mean strength of each cluster's prompts, those of the same text included."""
     place = run.place("cluster", view)
     labels, strengths = np.load(place / "labels.npy"), np.load(place / "strengths.npy")
-    counts = pl.read_parquet(run.place("views", view) / "texts.parquet", glob=False)["count"].to_numpy()
+    texts = run.place("views", view) / "texts.parquet"
+    counts = pl.read_parquet(texts, columns=["count"], glob=False)["count"].to_numpy()
     inside = labels >= 0
     labels, counts = labels[inside], counts[inside]
     return np.bincount(labels, weights=strengths[inside] * counts) / np.bincount(labels, weights=counts)
