@@ -174,7 +174,8 @@ def log_ratio(views: Sequence[Aspect], people: float, others: Floats | None = No
     data, log_wide = views[0].data, views[0].log_wide
     bounded = [c for c in PEOPLE if c <= people]
     wide = dirichlet_multinomial(data, log_wide, [LOOSE, *bounded])
-    bystander, innocent = wide[:1], perhaps_with_bystanders(wide[1:], wide[:1])
+    bystander = wide[:1]
+    innocent = perhaps_with_bystanders(wide[1:], bystander)
     if others is not None:
         innocent += perhaps_with_bystanders(others, bystander)
     ratios = []

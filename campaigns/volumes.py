@@ -127,7 +127,8 @@ class Volumes:
         some, every = _under_quota(whole, shapes[0], whole=True)
         some_a_day, _ = _under_quota(lived, shapes[1], whole=False)
         said = np.array([_mean(operator) for operator in self._operators])
-        every_a_day = _counted_out(lived, self._counted[1], shapes[1])
+        loose, _, people = self._laws[1]
+        every_a_day = _counted_out(people[::-2], loose[MEANS == 1], self._counted[1])
         over_some = said - [some, some_a_day]
         over_count = np.minimum(said - [every, every_a_day], self._ratios)
         return float(log_mean_exp(np.minimum(over_some, over_count))), float(log_mean_exp(over_count))
@@ -208,15 +209,16 @@ def _under_quota(seen: Reading, shapes: list[float], *, whole: bool) -> tuple[fl
     return max(some), max(every)
 
 
-def _counted_out(lived: Reading, counted: Floats, shapes: list[float]) -> float:
+def _counted_out(people: Floats, loose: Floats, counted: Floats) -> float:
     """Return the log-likelihood of rows by the day of people, some of whom are counted out, at the best law.
 
-    counted (t, levels, m): what is said of an account that is.
+    people (s, means, m), loose (1, m): log-likelihoods of accounts as people's and bystanders'; counted
+    (t, levels, m): as of one that is counted out.
     """
-    loose = lived.log_likelihood(lived.mean, LOOSE)
     best = -np.inf
-    for people, share in product(_by_shape(lived, shapes), AT_CAP):
-        law = np.logaddexp(np.log1p(-share) + people[people.sum(axis=1).argmax()], np.log(share) + counted)
+    for each_mean, share in product(people, AT_CAP):
+        fitted = each_mean[each_mean.sum(axis=1).argmax()]
+        law = np.logaddexp(np.log1p(-share) + fitted, np.log(share) + counted)
         best = max(best, *(float(_best(each).max()) for each in perhaps_with_bystanders(law, loose)))
     return best
 

@@ -17,8 +17,7 @@ def missing_days(
 
     A day that had no rows is covered while its files have the same digests: rows may have come since. Each
     day is looked up when it is its turn, so that days finished meanwhile, by another process too, are
-    skipped.
-    Raises InputError when the bounds are not whole days in order.
+    skipped. Raises InputError when the bounds are not whole days in order.
     """
     if start is None or end is None or start % DAY or end % DAY or start >= end:
         raise InputError("--start and --end are days, and the end, which is not included, is later")

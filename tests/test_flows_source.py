@@ -235,9 +235,7 @@ def test_names_that_differ_in_bytes_that_are_no_utf8_are_different(tmp_path: Pat
     assert read(log, "account_id")["account_id"].to_list() == ["jos\\xe9", "jos\\xe8"]
 
 
-def test_dictionaries_large_strings_views_and_odd_integers_are_read(
-    tmp_path: Path,
-) -> None:
+def test_dictionaries_large_strings_views_and_odd_integers_are_read(tmp_path: Path) -> None:
     log = write(
         tmp_path / "log.parquet",
         account_id=pa.array(["a", "b"]).dictionary_encode(),
