@@ -128,8 +128,11 @@ def grown(
             Side(by_rate(seen, people, template=mark is not None), RATES, MOST),
             *_by_choices(log, seen, people, labels),
         ]
-        confidence = mixture(seen, sides, _reported(candidates, group.members))
-        larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
+        for start, known in _beginnings(candidates, group.members):
+            confidence = mixture(seen, sides, start, known)
+            larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
+            if _one(log, group, larger, people):
+                break
         kept = np.isin(work, larger.member_rows(log), assume_unique=True)
         if 2 * kept.sum() < len(work):  # lost what was reported, to a crowd or to bystanders who send little
             break
@@ -222,10 +225,12 @@ def _followed(
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
         seen = work_of(log, [(rows, candidates)], log.sent)
         sides = _by_all(log, seen, people, labels)
-        confidence = mixture(seen, sides, _reported(candidates, wide.members))
-        larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
-        known = len(wide.members)
-        if len(larger.members) == known or (anybody and not _one(log, group, larger, people)):
+        for start, known in _beginnings(candidates, wide.members):
+            confidence = mixture(seen, sides, start, known)
+            larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
+            if one := _one(log, group, larger, people):
+                break
+        if len(larger.members) == len(wide.members) or (anybody and not one):
             break
         wide = larger
     asked = _asked(log, wide, labels)
@@ -284,10 +289,16 @@ def _joined(log: Traffic, group: Group, accounts: Ints, confidence: Floats) -> G
     )
 
 
-def _reported(candidates: Ints, members: Ints) -> Floats:
-    """Return (m,) probabilities to begin with: newcomers, however many, do not outweigh the members."""
-    few = min(len(members) / len(candidates), 1)
-    return np.where(np.isin(candidates, members), 0.9, 0.1 * few)
+def _beginnings(candidates: Ints, members: Ints) -> Iterator[tuple[Floats, NDArray[np.bool_] | None]]:
+    """Yield probabilities (m,) to begin with, and of whom to learn how the operator's accounts behave.
+
+    Newcomers, however many, do not outweigh the members. Of all who take part first: each account of a
+    harvest has a few of its families. Where that has led to another crowd, of the members alone.
+    """
+    few, known = min(len(members) / len(candidates), 1), np.isin(candidates, members)
+    start = np.where(known, 0.9, 0.1 * few)
+    yield start, None
+    yield start, known
 
 
 def _anywhere(found: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:

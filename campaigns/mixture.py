@@ -71,18 +71,23 @@ class Side(NamedTuple):
     most: float = np.inf
 
 
-def mixture(work: Work, sides: Sequence[Side], weight: Floats) -> Floats:
+def mixture(
+    work: Work, sides: Sequence[Side], weight: Floats, known: NDArray[np.bool_] | None = None
+) -> Floats:
     """Fit two kinds of accounts by expectation-maximisation and return (m,) the probability of the first.
 
     Each group for itself, until nobody in it changes. weight (m,): the probability that each candidate is of
-    the first kind, to begin with. What is returned is as sure as it should be: the sides overlap, so that
-    their sum says more than they know.
+    the first kind, to begin with. known (m,): of whom alone that kind is learnt, and the other of all else,
+    where some are known to be of it: or one newcomer who differs a little brings the next, until a crowd has
+    taken its place. What is returned is as sure as it should be: the sides overlap, so that their sum says
+    more than they know.
     """
     sizes = work.each(np.ones_like(weight))
     moving = np.ones(len(sizes), dtype=bool)
     for _ in range(ROUNDS):
         prior = logit(np.clip(work.each(weight) / np.maximum(sizes, 1), 0.02, 0.98))
-        after = expit(np.clip(_said(work, sides, weight) + prior[work.group], -30, 30))
+        learnt = weight if known is None else weight * known
+        after = expit(np.clip(_said(work, sides, learnt) + prior[work.group], -30, 30))
         change = np.zeros(len(sizes))
         np.maximum.at(change, work.group, np.abs(after - weight))
         weight = np.where(moving[work.group], after, weight)

@@ -572,7 +572,9 @@ def test_a_busy_account_is_not_the_crowd_that_it_follows():
 def test_people_with_hours_of_the_day_of_their_own_and_no_sessions_are_no_queue(hours, queue):
     log = traffic(*plant(2, [("p", 300, "heavy", "people", range(30)), ("x", 60, "even", hours, range(30))]))
     law = people(log, log.clusters["full"], 0)._replace(rhythm=16.0)  # as of logs at large
-    assert (rhythm(log, group_of(log, numbers(log, "x")), law).direction is Direction.FOR) == queue
+    found = rhythm(log, group_of(log, numbers(log, "x")), law)
+    assert (found.direction is Direction.FOR) == queue
+    assert ("fed from one queue" if queue else "but people's hours of the day explain") in found.sentence
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -61,6 +61,20 @@ def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_t
     assert set(larger.members.tolist()) == set(crew.tolist()) - set(crew[12:20].tolist())
 
 
+def test_a_campaign_does_not_become_a_crowd_of_which_each_account_differs_a_little_from_the_one_before():
+    one_by_one = ("later", 120, "even", "flat", range(100, 103))
+    log = log_of(0, [("hydra", 12, "brisk", "flat", range(100, 103)), one_by_one], {})
+    crew, later, rng = numbers(log, "hydra"), numbers(log, "later"), np.random.default_rng(0)
+    begins = np.zeros(log.n_accounts)
+    begins[later] = np.linspace(0, 14, len(later))
+    day, of_day = log.hour // 24, 7 + begins[log.account] + rng.normal(0, 1.5, len(log.hour))
+    theirs = np.isin(log.account, [*crew, *later])
+    log.hour[theirs] = (24 * day + np.clip(of_day, 0, 23).astype(np.int64))[theirs]
+    topics, nobody = log.clusters["full"], np.zeros(len(log.account), dtype=bool)
+    larger = grown(log, group_of(log, crew), people(log, topics, 0), {"topics": topics}, nobody)
+    assert larger.members.tolist() == crew.tolist()
+
+
 def test_a_request_in_fifty_of_a_busy_account_is_no_work_with_the_template():
     log = log_of(1, [CREW, ("busy0", 120, "brisk", "flat", range(0, 60))], {"hydra": 0, "busy0": 0})
     busy, rng = numbers(log, "busy"), np.random.default_rng(0)

@@ -123,6 +123,10 @@ def test_of_a_window_only_the_files_that_can_hold_rows_of_it_are_looked_at(
     for faulty in ((midnight + 2 * DAY, midnight + 3 * DAY + 1), (midnight + 3 * DAY, None), (None, None)):
         with pytest.raises(InputError, match="date=2026-0"):
             open_source(str(tmp_path), {}, faulty)
+    (tmp_path / "torn" / days[3]).mkdir(parents=True)
+    (tmp_path / "torn" / days[3] / "a.parquet").write_text("half a file")
+    with pytest.raises(InputError, match=r"no rows: 1 .* 1 at fault and of other days, the rest empty"):
+        open_source(str(tmp_path / "torn"), {}, window)
     write(tmp_path / days[1] / "c.parquet", timestamp=pa.array([NOON] * 2, pa.timestamp("us", "UTC")))
     assert open_source(str(tmp_path), {}, window).n_rows == 4  # by its times, whatever day its folder says
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from campaigns.aspects import (
+    OPERATOR,
     PEOPLE,
     Aspect,
     OthersHours,
@@ -63,13 +64,20 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         log_e_value(said),
         int(data.held.sum()),
         f"{own:.0%} of the held-out rows fall in an hour in which the account was seen in the other half; "
-        + (
-            "its own history says little about when an account writes, as with accounts fed from one queue."
-            if ratio > 0
-            else "accounts keep sessions and hours of their own, as people do."
-        ),
+        + _said(ratio, tight),
         ratio,
     )
+
+
+def _said(ratio: float, tight: float) -> str:
+    if ratio <= 0 and tight < OPERATOR[0]:
+        return "accounts keep sessions and hours of their own, as people do."
+    also = (
+        "as with accounts fed from one queue"
+        if ratio > 0
+        else "but people's hours of the day explain as much or more"
+    )
+    return f"its own history says little about when an account writes, {also}."
 
 
 def _habits(log: Traffic, group: Group, data: Cells, others: OthersHours) -> Floats:
