@@ -16,7 +16,7 @@ from campaigns.evidence.evenness import evenness
 from campaigns.evidence.finding import Finding, not_tested
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import Repeats, question_bank, repeats
-from campaigns.evidence.rhythm import rhythm
+from campaigns.evidence.rhythm import one_queue, rhythm
 from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
@@ -132,8 +132,8 @@ class Weighing:
         half, place, people = self._half
         rows = place[group.rows]
         part = replace(group, rows=rows[rows >= 0]).decisions(half)
-        found = _but(self.ignore, [rhythm(half, part, people), constant_total(half, part)])
-        hinted = any((finding.log_e or 0.0) > 0 for finding in found.values())
+        hinted = Signal.CONSTANT_TOTAL not in self.ignore and (constant_total(half, part).log_e or 0.0) > 0
+        hinted |= Signal.RHYTHM not in self.ignore and not hinted and one_queue(half, part, people)
         return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
 
     def _sent(self, i: int) -> Volumes:

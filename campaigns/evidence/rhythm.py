@@ -1,5 +1,7 @@
 """When accounts write: people come back to sessions and hours of their own, a queue has none."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from campaigns.aspects import (
@@ -26,6 +28,18 @@ HOURS = 24.0  # most of people's hours of the day: a shift or an evening of one'
 DAYS = 8.0  # concentration of a program's days: there is more to do on one than on the next
 
 
+class Hours(NamedTuple):
+    """What accounts' held-out hours are held against.
+
+    views: of the crowd's, as a profile and in bursts; habits (g, m): log-likelihoods of people with hours of
+    the day of their own; days (m, days): the days of the others' rows.
+    """
+
+    views: list[Aspect]
+    habits: Floats
+    days: Floats
+
+
 def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     """Weigh the hour slots of the members' held-out rows: the crowd's hours against each one's own.
 
@@ -37,22 +51,16 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     One crowd in a thousand may be of programs, which keep no hours either: where these explain it as well, no
     more than that is said.
     """
-    rows = group.member_rows(log)
-    seen = rows[~log.held_out[rows]]
-    data = aspect(log, group.rows, group.members, log.hour, people.hours).data
-    if not len(data.held) or not len(seen):
+    hours = _hours(log, group, people)
+    if hours is None:
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
-    alive = lives(log, seen, log.places(group.members)[log.account[seen]], len(group.members))
-    others = hours_of_others(log, seen, group.members, data, alive)
-    wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
-    views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
-    tight = tightness(views[0])
-    habits = _habits(log, group, data, others)
-    ratio = log_ratio(views, people.rhythm, habits)
+    data = hours.views[0].data
+    tight = tightness(hours.views[0])
+    ratio = log_ratio(hours.views, people.rhythm, hours.habits)
     said = ratio
     if ratio > RARE:
-        more = np.concatenate([habits, _programs(log, group, others.days)])
-        said = ratio if log_ratio(views, people.rhythm, more) > 0 else float(RARE)
+        more = np.concatenate([hours.habits, _programs(log, group, hours.days)])
+        said = ratio if log_ratio(hours.views, people.rhythm, more) > 0 else float(RARE)
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
         Signal.RHYTHM,
@@ -67,6 +75,26 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         + _said(ratio, tight),
         ratio,
     )
+
+
+def one_queue(log: Traffic, group: Group, people: People) -> bool:
+    """Return whether the members' hours speak for one queue, without what `rhythm` says beside that."""
+    hours = _hours(log, group, people)
+    return hours is not None and log_ratio(hours.views, people.rhythm, hours.habits) > 0
+
+
+def _hours(log: Traffic, group: Group, people: People) -> Hours | None:
+    """Return what the members' hours are held against, None without rows in one of the halves."""
+    rows = group.member_rows(log)
+    seen = rows[~log.held_out[rows]]
+    data = aspect(log, group.rows, group.members, log.hour, people.hours).data
+    if not len(data.held) or not len(seen):
+        return None
+    alive = lives(log, seen, log.places(group.members)[log.account[seen]], len(group.members))
+    others = hours_of_others(log, seen, group.members, data, alive)
+    wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
+    views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
+    return Hours(views, _habits(log, group, data, others), others.days)
 
 
 def _said(ratio: float, tight: float) -> str:
