@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from campaigns.evidence.finding import Finding
+from campaigns.evidence.finding import MOST, Finding
 from campaigns.laws import log_mean_exp
 from campaigns.vocabulary import Direction, Explanation, Signal
 
@@ -98,22 +98,27 @@ def weigh(
     organisations: how many the group's accounts are in, as if of equal size, None where the log does not say:
     then a service with many keys can only be told by what it asks. network: the share of the group's
     requests from addresses that its accounts share. Independent users are then those of one network, which
-    says more of the same and is named in their place.
+    says more of the same and is named in their place. More than FEW organisations are not one, whatever the
+    signals say.
     """
     weighed = []
     for explanation, model in MODELS.items():
-        betrayed_by = model.betrayed_by
+        betrayed_by, known = model.betrayed_by, ""
         if explanation is Explanation.NETWORK and (network is None or network < HALF):
             continue
         if explanation is Explanation.ORGANISATION:
             if organisations is None:
                 continue
-            betrayed_by = betrayed_by if organisations > FEW else frozenset()
+            betrayed_by = frozenset()
+            if organisations > FEW:
+                known = (
+                    f"The accounts are spread over {organisations:.0f} organisations, as if of equal size."
+                )
         if explanation is Explanation.SERVICE and organisations is not None:
             betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
             continue
-        weighed.append(_against(explanation, model.words, betrayed_by, findings))
+        weighed.append(_against(explanation, model.words, betrayed_by, findings, known))
     return weighed
 
 
@@ -127,11 +132,16 @@ def untested(weighed: Sequence[Weighed]) -> list[Explanation]:
 
 
 def _against(
-    explanation: Explanation, words: str, betrayed_by: frozenset[Signal], findings: Mapping[Signal, Finding]
+    explanation: Explanation,
+    words: str,
+    betrayed_by: frozenset[Signal],
+    findings: Mapping[Signal, Finding],
+    known: str,
 ) -> Weighed:
+    """Weigh a group against one explanation; known: what rules it out beside the signals, "" for nothing."""
     tested = [f for f in findings.values() if f.log_e is not None]
     left = [f for f in tested if f.signal in betrayed_by]
-    log_e = _product(left)
+    log_e = MOST if known else _product(left)
     fits = [
         f.sentence
         for f in tested
@@ -140,7 +150,7 @@ def _against(
         )  # such a crowd shows it as well
         or (f.direction is Direction.AGAINST and f.signal not in OPERATOR - betrayed_by)
     ]
-    fails = [f.sentence for f in left if f.direction is Direction.FOR]
+    fails = [*([known] if known else []), *(f.sentence for f in left if f.direction is Direction.FOR)]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
     verdict = (
         "What was seen does not rule it out." if log_e < RULED_OUT else "What was seen speaks against it."

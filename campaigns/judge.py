@@ -247,13 +247,18 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
             said += (
                 f"; the evidence is of {len(weighed_on.members):,} accounts, whose work {others:,} more share"
             )
+        if gone := len(np.setdiff1d(weighed_on.members, campaign.members)):
+            said += (
+                f"; {gone:,} of the accounts that the evidence is of {'is' if gone == 1 else 'are'} left out"
+            )
         if unknown := untested(explanations):
             said += f"; the log does not tell whether it is {' or '.join(unknown)}"
         return said
+    by = "; judged by all that its accounts sent" if weighed_on.whole else ""
     if least.log_e > 0:
         if least.log_e < RULED_OUT:
-            return f"stands out a little, not enough to rule out {least.explanation}"
-        return f"stands out, but not enough among all groups judged; least against: {least.explanation}"
+            return f"stands out a little, not enough to rule out {least.explanation}{by}"
+        return f"stands out, but not enough among all groups judged; least against: {least.explanation}{by}"
     if least.explanation is Explanation.INDEPENDENT:
-        return "its accounts behave like independent users"
-    return f"better explained innocently: {least.explanation}"
+        return f"its accounts behave like independent users{by}"
+    return f"better explained innocently: {least.explanation}{by}"

@@ -165,7 +165,9 @@ def _accounts(log: Traffic, case: Case, cid: str) -> list[Record]:
 
 
 def _reasons(record: Record) -> list[str]:
-    reasons = [f"{record['n_prompts']} of its {record['n_sampled']} sampled requests are this work"]
+    theirs = record["n_prompts"]
+    is_are = "is" if theirs == 1 else "are"
+    reasons = [f"{theirs} of its {record['n_sampled']} sampled requests {is_are} this work"]
     if record["confidence"] == 0.5:  # of a group that nobody in it stands out from
         reasons.append("what it does does not tell it from the others of the group")
     elif record["confidence"] > 0.5:

@@ -20,7 +20,7 @@ _SPACED = (  # the same as views write them, with a blank between tokens
     (re.compile(r"\b[0-9A-Fa-f]{3,4}(?:(?: :)+ [0-9A-Fa-f]{1,4}){2,7}\b"), "[address]"),
     (re.compile(r"(?<!\w)(?:\+ )?(?:\( )?\d+(?:(?: [().-])+ \d{2,}){2,5}\b"), "[number]"),
 )
-_IN_EACH = re.compile(r"[\d@:]")  # of these
+_HINT = re.compile(r"[\d@:]")  # every identifier has one of these
 # Controls of terminals and of the direction of writing: they could rewrite what stands beside them.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -35,7 +35,7 @@ def blank(text: str, settings: ShowSettings) -> str:
     """Return a text, or what texts have in common in a view, blanked as the settings say."""
     if settings.redact == "everything":
         return f"[{len(text)} characters]"
-    if settings.redact == "identifiers" and _IN_EACH.search(text):
+    if settings.redact == "identifiers" and _HINT.search(text):
         for pattern, instead in _IDENTIFIERS + _SPACED:
             text = pattern.sub(instead, text)
     return text

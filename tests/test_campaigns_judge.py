@@ -153,6 +153,9 @@ def test_one_mix_of_tasks_rules_out_a_service_where_the_log_says_whose_the_keys_
     owners = pl.col("account_id").alias("org_id")
     log, cases = judge_of(rows.with_columns(owners), accounts.with_columns(owners))
     assert reported(log, cases) == [{"hydr"}]
+    by_name = {weighed.explanation: weighed for weighed in cases[0].explanations}
+    assert by_name[Explanation.ORGANISATION].score < 1e-5
+    assert "over 60 organisations" in by_name[Explanation.ORGANISATION].speaks_against[0]
     mine, account = pl.col("account_id").str.starts_with("hydra"), pl.col("account_id")
     departments = (
         pl.when(mine)
@@ -336,9 +339,9 @@ def test_a_group_that_only_false_discovery_control_leaves_out_is_not_called_inno
     assert cases[0].decision_reason.startswith("stands out, but not enough")
     assert cases[-1].decision_reason.startswith(("better explained", "its accounts behave"))
     _, few = judged(3, [("hydra", 5, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
-    assert few[0].decision_reason.startswith(
-        "stands out a little, not enough to rule out customers_automation"
-    )
+    little, by = few[0].decision_reason.split("; ")
+    assert little == "stands out a little, not enough to rule out customers_automation"
+    assert by == "judged by all that its accounts sent"
 
 
 def test_a_row_of_another_century_makes_one_more_day_and_not_thousands():

@@ -29,7 +29,11 @@ def quota(seen: Volumes) -> Finding:
         f"people's volumes up to a quota that at most {AT_CAP[-1]:.0%} of them reach",
         log_e_value(ratio),
         len(rates),
-        f"{near:.0%} of the accounts sent within a quarter of the median; under a quota those who do not "
-        "reach it keep volumes of their own.",
+        f"{near:.0%} of the accounts sent within a quarter of the median; "
+        + (
+            "a quota would leave those who do not reach it volumes of their own."
+            if ratio > 0
+            else "a quota that most of them use up explains as much."
+        ),
         ratio,
     )

@@ -93,8 +93,8 @@ def repeats(log: Traffic, group: Group, known: Repeats, topics: Ints) -> Finding
     account, usually = log.account[rows], known.usual_among(len(rows))
     among, inside = share_ratio(asked[place] > 1, account, PEOPLES * usually)
     said = (
-        f"are in the log once more, word for word, and {inside:.1%} in the group's own; "
-        f"of an account's it is usually {known.usual:.1%}, and {usually:.1%} in so many requests"
+        f"are asked again, word for word, in the log, and {inside:.1%} among the group's own, but for what "
+        f"an account sends twice running; usually it is {known.usual:.1%}, and {usually:.1%} among so many"
     )
     alike = log_e_value(_alike(asked, topics[rows][first]))
     if alike > np.log(3 / SEVERAL):  # speaks for an operator even if nothing else does

@@ -101,9 +101,7 @@ def _said(ratio: float, tight: float) -> str:
     if ratio <= 0 and tight < OPERATOR[0]:
         return "accounts keep sessions and hours of their own, as people do."
     also = (
-        "as with accounts fed from one queue"
-        if ratio > 0
-        else "but people's hours of the day explain as much or more"
+        "as with accounts fed from one queue" if ratio > 0 else "but people's hours explain as much or more"
     )
     return f"its own history says little about when an account writes, {also}."
 

@@ -37,7 +37,8 @@ def round_clock(log: Traffic, group: Group) -> Finding:
         f"a crowd of one time zone: at most {AWAKE:.0%} of activity in its night",
         log_e_value(ratio),
         len(held),
-        f"{share:.0%} of the group's activity is in its six quietest hours; use round the clock gives 25%.",
+        f"{share:.0%} of the group's activity in one half of its requests is in the six hours that are the "
+        "quietest in the other half; use round the clock gives 25%.",
     )
 
 

@@ -49,8 +49,9 @@ def sustained(log: Traffic, group: Group) -> Finding:
         f"a class: at least {RUSHED:.0%} of its activity in two days, or at one time of the day",
         log_e_value(ratio),
         len(held),
-        f"{share:.0%} of the activity is in two days, the group's or each account's own, or in {LESSON} "
-        f"hours of the day; of a class it is {RUSHED:.0%} and more.",
+        f"{share:.0%} of the activity in one half of the requests is in the two days, the group's or each "
+        f"account's own, or the {LESSON} hours of the day that are the busiest in the other half; of a class "
+        f"it is {RUSHED:.0%} and more.",
     )
 
 

@@ -39,6 +39,6 @@ def template(texts: Sequence[str], n_distinct: int, n_rows: int) -> Finding:
         None,
         None,
         len(texts),
-        f"{top:.0%} of the group's distinct prompts share one run of four words; {fresh:.0%} of its requests "
-        "are distinct prompts. A shared tool shows the same.",
+        f"{top:.0%} of {len(texts)} of the group's prompts share one run of four words; {fresh:.0%} of its "
+        "requests are distinct prompts. A shared tool shows the same.",
     )
