@@ -66,7 +66,7 @@ MODELS: Mapping[Explanation, Model] = {
         "a prompt that went round, or fixed inputs run again",
         frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
     ),
-    Explanation.ORGANISATION: Model("one organisation with many keys", OPERATOR),
+    Explanation.ORGANISATION: Model("one organisation with many keys", frozenset()),
 }
 
 
@@ -109,11 +109,8 @@ def weigh(
         if explanation is Explanation.ORGANISATION:
             if organisations is None:
                 continue
-            betrayed_by = frozenset()
             if organisations > FEW:
-                known = (
-                    f"The accounts are spread over {organisations:.0f} organisations, as if of equal size."
-                )
+                known = f"The accounts are of {organisations:.0f} organisations, as if of equal size."
         if explanation is Explanation.SERVICE and organisations is not None:
             betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:

@@ -155,7 +155,7 @@ def test_one_mix_of_tasks_rules_out_a_service_where_the_log_says_whose_the_keys_
     assert reported(log, cases) == [{"hydr"}]
     by_name = {weighed.explanation: weighed for weighed in cases[0].explanations}
     assert by_name[Explanation.ORGANISATION].score < 1e-5
-    assert "over 60 organisations" in by_name[Explanation.ORGANISATION].speaks_against[0]
+    assert "of 60 organisations" in by_name[Explanation.ORGANISATION].speaks_against[0]
     mine, account = pl.col("account_id").str.starts_with("hydra"), pl.col("account_id")
     departments = (
         pl.when(mine)
