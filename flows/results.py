@@ -137,6 +137,7 @@ def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) ->
     for name, case in zip(names, cases, strict=True):
         rows = case.group.member_rows(inputs.log)
         rows = rows[np.unique(text[rows], return_index=True)[1]]  # one row a text, the first
+        rows = rows[inputs.prompts.gather(rows).str.head(run.settings.show.characters).arg_unique()]
         points = inputs.vectors[text[rows]]
         apart = 1 - points @ (points.mean(axis=0) if len(points) else np.zeros(points.shape[1]))
         order = rows[np.lexsort((rows, apart))]

@@ -175,6 +175,15 @@ def test_what_is_to_be_blanked_is_in_no_table_and_not_in_the_report(tmp_path: Pa
     assert any("careful" in text for text in shown) == (how != "everything")
 
 
+def test_prompts_that_would_be_shown_alike_are_one_exemplar(tmp_path: Path) -> None:
+    settings = DetectSettings.model_validate({"show": {"characters": 20}})
+    log = write(planted(), tmp_path)
+    run = complete(open_run(str(log), tmp_path / "out", settings, (None, None)), plain())
+    shown = tables(run)["campaign_exemplars"]
+    assert shown.height
+    assert not shown.select("campaign_id", "prompt").is_duplicated().any()
+
+
 def test_a_prompt_is_blanked_before_it_is_cut_however_long_its_words() -> None:
     settings = ShowSettings(characters=20)
     assert redact("I am jane.doe+x@example.com+john@example.org.", settings) == "I am [e-mail]."
