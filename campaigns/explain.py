@@ -103,14 +103,14 @@ def weigh(
     """
     weighed = []
     for explanation, model in MODELS.items():
-        betrayed_by, known = model.betrayed_by, ""
+        betrayed_by, known = model.betrayed_by, list[str]()
         if explanation is Explanation.NETWORK and (network is None or network < HALF):
             continue
         if explanation is Explanation.ORGANISATION:
             if organisations is None:
                 continue
             if organisations > FEW:
-                known = f"The accounts are of {organisations:.0f} organisations, as if of equal size."
+                known = [f"The accounts are of {organisations:.0f} organisations, as if of equal size."]
         if explanation is Explanation.SERVICE and organisations is not None:
             betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
@@ -133,9 +133,9 @@ def _against(
     words: str,
     betrayed_by: frozenset[Signal],
     findings: Mapping[Signal, Finding],
-    known: str,
+    known: Sequence[str],
 ) -> Weighed:
-    """Weigh a group against one explanation; known: what rules it out beside the signals, "" for nothing."""
+    """Weigh a group against one explanation; known: what rules it out beside the signals."""
     tested = [f for f in findings.values() if f.log_e is not None]
     left = [f for f in tested if f.signal in betrayed_by]
     log_e = MOST if known else _product(left)
@@ -147,7 +147,7 @@ def _against(
         )  # such a crowd shows it as well
         or (f.direction is Direction.AGAINST and f.signal not in OPERATOR - betrayed_by)
     ]
-    fails = [*([known] if known else []), *(f.sentence for f in left if f.direction is Direction.FOR)]
+    fails = [*known, *(f.sentence for f in left if f.direction is Direction.FOR)]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
     verdict = (
         "What was seen does not rule it out." if log_e < RULED_OUT else "What was seen speaks against it."

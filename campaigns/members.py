@@ -128,8 +128,9 @@ def grown(
             Side(by_rate(seen, people, template=mark is not None), RATES, MOST),
             *_by_choices(log, seen, people, labels),
         ]
-        for start, known in _beginnings(candidates, group.members):
-            confidence = mixture(seen, sides, start, known)
+        start, known = _reported(candidates, group.members)
+        for learnt_of in (None, known):  # of the members alone, where all together have led to a crowd
+            confidence = mixture(seen, sides, start, learnt_of)
             larger = dataclasses.replace(group, rows=rows, candidates=candidates, confidence=confidence)
             if _one(log, group, larger, people):
                 break
@@ -225,8 +226,9 @@ def _followed(
         candidates, rows = np.flatnonzero(near), np.flatnonzero(near[log.account])
         seen = work_of(log, [(rows, candidates)], log.sent)
         sides = _by_all(log, seen, people, labels)
-        for start, known in _beginnings(candidates, wide.members):
-            confidence = mixture(seen, sides, start, known)
+        start, known = _reported(candidates, wide.members)
+        for learnt_of in (None, known):  # as in `grown`
+            confidence = mixture(seen, sides, start, learnt_of)
             larger = _joined(log, group, candidates[confidence >= 0.5], confidence[confidence >= 0.5])
             if one := _one(log, group, larger, people):
                 break
@@ -289,16 +291,10 @@ def _joined(log: Traffic, group: Group, accounts: Ints, confidence: Floats) -> G
     )
 
 
-def _beginnings(candidates: Ints, members: Ints) -> Iterator[tuple[Floats, NDArray[np.bool_] | None]]:
-    """Yield probabilities (m,) to begin with, and of whom to learn how the operator's accounts behave.
-
-    Newcomers, however many, do not outweigh the members. Of all who take part first: each account of a
-    harvest has a few of its families. Where that has led to another crowd, of the members alone.
-    """
+def _reported(candidates: Ints, members: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return (m,) probabilities to begin with, and who is a member: newcomers do not outweigh these."""
     few, known = min(len(members) / len(candidates), 1), np.isin(candidates, members)
-    start = np.where(known, 0.9, 0.1 * few)
-    yield start, None
-    yield start, known
+    return np.where(known, 0.9, 0.1 * few), known
 
 
 def _anywhere(found: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -132,8 +132,9 @@ class Weighing:
         half, place, people = self._half
         rows = place[group.rows]
         part = replace(group, rows=rows[rows >= 0]).decisions(half)
-        hinted = Signal.CONSTANT_TOTAL not in self.ignore and (constant_total(half, part).log_e or 0.0) > 0
-        hinted |= Signal.RHYTHM not in self.ignore and not hinted and one_queue(half, part, people)
+        hinted = (
+            Signal.CONSTANT_TOTAL not in self.ignore and (constant_total(half, part).log_e or 0.0) > 0
+        ) or (Signal.RHYTHM not in self.ignore and one_queue(half, part, people))
         return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
 
     def _sent(self, i: int) -> Volumes:

@@ -75,7 +75,7 @@ def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None
     present: dict[str, str] = {}
     kept: list[str] = []
     constants = []
-    n_rows = n_elsewhere = n_faults = 0
+    n_rows = n_elsewhere = 0
     for path in files:
         keys = keys_of(path, root)
         try:
@@ -88,7 +88,6 @@ def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None
             if not _of_another_day(keys.get("date"), window):
                 raise
             logger.warning("left out, of another day: %s", fault)
-            n_faults += 1
             continue
         present |= found
         kept.append(path)
@@ -98,6 +97,7 @@ def open_source(url: str, names: Mapping[Any, str], window: Window = (None, None
         if kept and column not in present:
             raise InputError(f"no file of {url} has {_mapped(column, name)}")
     if not n_rows + n_elsewhere:
+        n_faults = len(files) - len(kept)  # what is elsewhere has rows
         why = f"{n_faults} at fault and of other days, the rest empty" if n_faults else "all empty"
         raise InputError(f"{url} has no rows: {len(files)} Parquet file(s), {why}")
     digests = digests_of(fs, kept, constants)

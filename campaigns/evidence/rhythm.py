@@ -29,7 +29,7 @@ DAYS = 8.0  # concentration of a program's days: there is more to do on one than
 
 
 class Hours(NamedTuple):
-    """What accounts' held-out hours are held against.
+    """What accounts' held-out hours are held against, and the log-likelihood ratio of one queue to that.
 
     views: of the crowd's, as a profile and in bursts; habits (g, m): log-likelihoods of people with hours of
     the day of their own; days (m, days): the days of the others' rows.
@@ -38,6 +38,7 @@ class Hours(NamedTuple):
     views: list[Aspect]
     habits: Floats
     days: Floats
+    ratio: float
 
 
 def rhythm(log: Traffic, group: Group, people: People) -> Finding:
@@ -56,8 +57,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
     data = hours.views[0].data
     tight = tightness(hours.views[0])
-    ratio = log_ratio(hours.views, people.rhythm, hours.habits)
-    said = ratio
+    said = ratio = hours.ratio
     if ratio > RARE:
         more = np.concatenate([hours.habits, _programs(log, group, hours.days)])
         said = ratio if log_ratio(hours.views, people.rhythm, more) > 0 else float(RARE)
@@ -80,7 +80,7 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
 def one_queue(log: Traffic, group: Group, people: People) -> bool:
     """Return whether the members' hours speak for one queue, without what `rhythm` says beside that."""
     hours = _hours(log, group, people)
-    return hours is not None and log_ratio(hours.views, people.rhythm, hours.habits) > 0
+    return hours is not None and hours.ratio > 0
 
 
 def _hours(log: Traffic, group: Group, people: People) -> Hours | None:
@@ -94,7 +94,8 @@ def _hours(log: Traffic, group: Group, people: People) -> Hours | None:
     others = hours_of_others(log, seen, group.members, data, alive)
     wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
-    return Hours(views, _habits(log, group, data, others), others.days)
+    habits = _habits(log, group, data, others)
+    return Hours(views, habits, others.days, log_ratio(views, people.rhythm, habits))
 
 
 def _said(ratio: float, tight: float) -> str:
