@@ -222,11 +222,12 @@ def gathered(log: Traffic, groups: list[Group]) -> list[Group]:
 def _group(log: Traffic, clusters: tuple[tuple[str, int], ...], rows: Ints, least: int = 1) -> Group:
     """Return the group of everyone with so many linking-half rows among these, which may be named twice."""
     rows = np.unique(rows)
-    accounts, linking = np.unique(log.account[rows[~log.held_out[rows]]], return_counts=True)
-    candidates = accounts[linking >= least]
+    linking = np.bincount(log.account[rows[~log.held_out[rows]]], minlength=log.n_accounts)
+    among = linking >= least
+    candidates = np.flatnonzero(among)
     return Group(
         clusters=clusters,
-        rows=rows[np.isin(log.account[rows], candidates)],
+        rows=rows[among[log.account[rows]]],
         candidates=candidates,
         confidence=np.ones(len(candidates)),
         least=least,

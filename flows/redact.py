@@ -7,18 +7,23 @@ from flows.settings import ShowSettings
 
 # Identifiers of people and systems, broadly: what is shown explains a campaign, it need not be complete.
 # Whole texts are read, so none begins within a word that it could be in: that would take quadratic time.
+# First a mark that each has, if any: most texts have none, and a pattern is slow to find that out.
 _IDENTIFIERS = (
-    (re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
-    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
-    (re.compile(r"(?<![\w:])[0-9A-Fa-f]{3,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b"), "[address]"),
-    (re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
-    (re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
+    ("@", re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
+    (".", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
+    (
+        ":",
+        re.compile(r"(?<![\w:])[0-9A-Fa-f]{3,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b"),
+        "[address]",
+    ),
+    ("", re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
+    ("", re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
 )
 _SPACED = (  # the same as views write them, with a blank between tokens
-    (re.compile(r"(?<!\w)\w+(?: [.+-] \w+){0,8} @ \w+(?: [.-] \w+)+"), "[e-mail]"),
-    (re.compile(r"\b\d{1,3}(?: \. \d{1,3}){3}\b"), "[address]"),
-    (re.compile(r"\b[0-9A-Fa-f]{3,4}(?:(?: :)+ [0-9A-Fa-f]{1,4}){2,7}\b"), "[address]"),
-    (re.compile(r"(?<!\w)(?:\+ )?(?:\( )?\d+(?:(?: [().-])+ \d{2,}){2,5}\b"), "[number]"),
+    ("@", re.compile(r"(?<!\w)\w+(?: [.+-] \w+){0,8} @ \w+(?: [.-] \w+)+"), "[e-mail]"),
+    (" . ", re.compile(r"\b\d{1,3}(?: \. \d{1,3}){3}\b"), "[address]"),
+    (" : ", re.compile(r"\b[0-9A-Fa-f]{3,4}(?:(?: :)+ [0-9A-Fa-f]{1,4}){2,7}\b"), "[address]"),
+    (" ", re.compile(r"(?<!\w)(?:\+ )?(?:\( )?\d+(?:(?: [().-])+ \d{2,}){2,5}\b"), "[number]"),
 )
 _HINT = re.compile(r"[\d@:]")  # every identifier has one of these
 # Controls of terminals and of the direction of writing: they could rewrite what stands beside them.
@@ -36,8 +41,9 @@ def blank(text: str, settings: ShowSettings) -> str:
     if settings.redact == "everything":
         return f"[{len(text)} characters]"
     if settings.redact == "identifiers" and _HINT.search(text):
-        for pattern, instead in _IDENTIFIERS + _SPACED:
-            text = pattern.sub(instead, text)
+        for mark, pattern, instead in _IDENTIFIERS + _SPACED:
+            if mark in text:
+                text = pattern.sub(instead, text)
     return text
 
 

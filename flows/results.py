@@ -134,10 +134,11 @@ def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) ->
     """Choose prompts that show each case: nearest its centre, halfway out, and farthest from it."""
     out: list[Record] = []
     text = inputs.log.rows["text"].to_numpy()
+    shown = inputs.prompts.str.head(run.settings.show.characters).hash().to_numpy()
     for name, case in zip(names, cases, strict=True):
         rows = case.group.member_rows(inputs.log)
-        rows = rows[np.unique(text[rows], return_index=True)[1]]  # one row a text, the first
-        rows = rows[inputs.prompts.gather(rows).str.head(run.settings.show.characters).arg_unique()]
+        for same in (text, shown):  # one row a text, the first, and of texts that are cut alike one
+            rows = rows[np.sort(np.unique(same[rows], return_index=True)[1])]
         points = inputs.vectors[text[rows]]
         apart = 1 - points @ (points.mean(axis=0) if len(points) else np.zeros(points.shape[1]))
         order = rows[np.lexsort((rows, apart))]

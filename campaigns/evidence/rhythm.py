@@ -29,16 +29,15 @@ DAYS = 8.0  # concentration of a program's days: there is more to do on one than
 
 
 class Hours(NamedTuple):
-    """What accounts' held-out hours are held against, and the log-likelihood ratio of one queue to that.
-
-    views: of the crowd's, as a profile and in bursts; habits (g, m): log-likelihoods of people with hours of
-    the day of their own; days (m, days): the days of the others' rows.
-    """
+    """Accounts' held-out hours beside the crowd's, as a profile and in bursts, and those of all others."""
 
     views: list[Aspect]
-    habits: Floats
-    days: Floats
-    ratio: float
+    others: OthersHours
+
+    @property
+    def data(self) -> Cells:
+        """The members' rows by hour slot."""
+        return self.views[0].data
 
 
 def rhythm(log: Traffic, group: Group, people: People) -> Finding:
@@ -55,11 +54,11 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
     hours = _hours(log, group, people)
     if hours is None:
         return not_tested(Signal.RHYTHM, "no rows in one of the halves")
-    data = hours.views[0].data
-    tight = tightness(hours.views[0])
-    said = ratio = hours.ratio
+    data, tight = hours.data, tightness(hours.views[0])
+    habits = _habits(log, group, hours)
+    said = ratio = log_ratio(hours.views, people.rhythm, habits)
     if ratio > RARE:
-        more = np.concatenate([hours.habits, _programs(log, group, hours.days)])
+        more = np.concatenate([habits, _programs(log, group, hours.others.days)])
         said = ratio if log_ratio(hours.views, people.rhythm, more) > 0 else float(RARE)
     own = float((data.held * (data.seen > 0)).sum() / data.held.sum())
     return Finding(
@@ -80,7 +79,9 @@ def rhythm(log: Traffic, group: Group, people: People) -> Finding:
 def one_queue(log: Traffic, group: Group, people: People) -> bool:
     """Return whether the members' hours speak for one queue, without what `rhythm` says beside that."""
     hours = _hours(log, group, people)
-    return hours is not None and hours.ratio > 0
+    if hours is None or log_ratio(hours.views, people.rhythm) <= 0:  # habits can only explain more
+        return False
+    return log_ratio(hours.views, people.rhythm, _habits(log, group, hours)) > 0
 
 
 def _hours(log: Traffic, group: Group, people: People) -> Hours | None:
@@ -94,8 +95,7 @@ def _hours(log: Traffic, group: Group, people: People) -> Hours | None:
     others = hours_of_others(log, seen, group.members, data, alive)
     wide = while_alive(data, alive, log.n_slots, surely_alive(data.n_seen))(people.hours)
     views = [Aspect(data, crowd, wide) for crowd in (others.profile, others.bursts)]
-    habits = _habits(log, group, data, others)
-    return Hours(views, habits, others.days, log_ratio(views, people.rhythm, habits))
+    return Hours(views, others)
 
 
 def _said(ratio: float, tight: float) -> str:
@@ -107,12 +107,12 @@ def _said(ratio: float, tight: float) -> str:
     return f"its own history says little about when an account writes, {also}."
 
 
-def _habits(log: Traffic, group: Group, data: Cells, others: OthersHours) -> Floats:
+def _habits(log: Traffic, group: Group, seen: Hours) -> Floats:
     """Return (g, m) log-likelihoods of people with hours of the day of their own, on the days of the others.
 
-    They keep no sessions: a journal every evening, a shift, a market for small jobs. data: the members' rows
-    by hour slot.
+    They keep no sessions: a journal every evening, a shift, a market for small jobs.
     """
+    data, others = seen.data, seen.others
     hours = aspect(log, group.rows, group.members, log.of_day, np.full(24, 1 / 24)).data
     days = data.held * np.log(others.days[data.account, data.bin // 24])
     loose = [c for c in PEOPLE if c <= HOURS]
