@@ -96,11 +96,15 @@ def judge(
     logger.info("%d groups judged, %d reported, %d listed", len(seen.groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)
+    known = np.flatnonzero(membership(log, list(first.values())).any(axis=0))
     cases = []
     for i in listed:
         group, looked = first.get(i, seen.groups[i]), seen.looked_at(i)
         aim, asked = capability(log, group, asks, everybody)
         gone = i not in first and seen.q_values[i] <= settings.level
+        reason = GONE if gone else _reason(first.get(i), seen.groups[i], looked.explanations)
+        if i not in first and (both := len(np.intersect1d(group.members, known))):
+            reason += f"; {both:,} of its accounts {'is' if both == 1 else 'are'} of reported campaigns"
         cases.append(
             Case(
                 group=group,
@@ -110,7 +114,7 @@ def judge(
                 log_e=looked.log_e,
                 q_value=1.0 if gone else float(seen.q_values[i]),
                 reported=i in first,
-                decision_reason=GONE if gone else _reason(first.get(i), seen.groups[i], looked.explanations),
+                decision_reason=reason,
             )
         )
     return cases

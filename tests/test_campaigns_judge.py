@@ -259,6 +259,12 @@ def test_what_a_known_operator_leaves_of_a_group_is_judged_without_it():
     names = [log.accounts["account_id"].gather(case.group.members) for case in cases if case.reported]
     assert [part.str.starts_with("hydra").mean() > 0.9 for part in names] == [False, True]
     assert len(names[1]) >= 30
+    known = set(names[0]) | set(names[1])
+    for case in cases:
+        both = len(known & set(log.accounts["account_id"].gather(case.group.members)))
+        said = f"; {both} of its accounts {'is' if both == 1 else 'are'} of reported campaigns"
+        assert case.decision_reason.endswith(said) == (not case.reported and both > 0)
+    assert any("of reported campaigns" in case.decision_reason for case in cases)
 
 
 def test_ordinary_traffic_alone_reports_nothing():
