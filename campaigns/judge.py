@@ -131,14 +131,14 @@ def _reported(
         _, told_apart = _crews(log, seen.groups, passing, law, labels, linking=True)
         if more := [crew for crew in told_apart if len(crew.members) >= least]:
             passing = seen.passing(more, level, crews=True)
-            found, alone = _crews(log, seen.groups, passing, law, labels)
+        found, alone = _crews(log, seen.groups, passing, law, labels, sure=True)
     first = _campaigns(log, found, alone, law, labels)
     n_first = len(seen.groups)
     again = seen.passing(left(log, groups, list(first.values()), law, labels, least), level)
     if passing != (still := [i for i in again if i < n_first]):  # more groups ask for more of each
-        found, alone = _crews(log, seen.groups, still, law, labels)
+        found, alone = _crews(log, seen.groups, still, law, labels, sure=True)
         first = _campaigns(log, found, alone, law, labels)
-    found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels)
+    found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels, sure=True)
     last = settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
     core = list(last.values())
     return _widened(log, last, core, law, labels, far=True)  # last, or what is left would have fewer accounts
@@ -152,24 +152,40 @@ def _crews(
     labels: dict[str, Ints],
     *,
     linking: bool = False,
+    sure: bool = False,
 ) -> tuple[dict[int, Group], list[Group]]:
     """Fold the groups that pass into campaigns, and take these apart into crews.
 
     Return the crews that have a passing group of their own, by the number of the strongest, and the others.
     linking: they are told apart by rates of the linking half, and can be weighed in their turn by the other.
+    sure: what passes is not lost by a guess: a campaign is whole where none of its crews has such a group, or
+    one alone has and the linking half tells no crews apart.
     """
     folded, home = fold(log, [groups[i] for i in passing], law, labels[TOPICS])
     found: dict[int, Group] = {}
     alone = []
     for c, campaign in enumerate(folded):
         held = [i for i, at in zip(passing, home, strict=True) if at == c]
-        for crew in crews(log, campaign, law, labels, linking=linking):
-            own = (i for i in held if 2 * np.isin(groups[i].members, crew.members).mean() > 1)
-            if (strongest := next(own, None)) is not None:
-                found[strongest] = crew
-            else:
-                alone.append(crew)
+        named, others = _named(groups, held, crews(log, campaign, law, labels, linking=linking))
+        guessed = sure and len(others) > 0 and len(named) < 2
+        if guessed and not (named and len(crews(log, campaign, law, labels, linking=True)) > 1):
+            named, others = _named(groups, held, [campaign])
+        found |= named
+        alone += others
     return found, alone
+
+
+def _named(groups: list[Group], held: list[int], apart: list[Group]) -> tuple[dict[int, Group], list[Group]]:
+    """Return crews by the number of the strongest of some groups that is mostly theirs, and the others."""
+    named: dict[int, Group] = {}
+    others = []
+    for crew in apart:
+        own = (i for i in held if 2 * np.isin(groups[i].members, crew.members).mean() > 1)
+        if (strongest := next(own, None)) is not None:
+            named[strongest] = crew
+        else:
+            others.append(crew)
+    return named, others
 
 
 def _campaigns(

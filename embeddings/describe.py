@@ -53,11 +53,13 @@ def describe(texts: Sequence[str], labels: Labels, settings: DescribeSettings) -
 
 
 def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict[int, tuple[str, ...]]:
-    """Return each label's words that stand out against all others.
+    """Return each label's words that stand out against all others; those that any English is full of do not.
 
     Log-odds with an informative Dirichlet prior (Monroe, Colaresi & Quinn 2008), over the number of texts
     that hold a word; its z-score favours words that are both frequent and particular.
     """
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
     rows = np.concatenate(list(samples.values())) if samples else np.empty(0, dtype=np.int64)
     if not len(rows) or not most:
         return {}
@@ -73,7 +75,9 @@ def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict
         .list.unique(maintain_order=True)
         .alias("word")
     )
-    held = frame.select("label", "word").explode("word").drop_nulls().group_by("label", "word").len("here")
+    words = frame.select("label", "word").explode("word").drop_nulls()
+    telling = words.filter(~pl.col("word").is_in(list(ENGLISH_STOP_WORDS)))
+    held = telling.group_by("label", "word").len("here")
     held = held.with_columns(
         pl.col("here").sum().over("word").alias("all"), pl.col("here").sum().over("label").alias("size")
     )

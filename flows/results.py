@@ -1,7 +1,7 @@
 """From stage files to the tables of a run: judge the groups, word them, and write."""
 
 import json
-from collections.abc import Mapping
+import re
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from campaigns.judge import Case, judge
 from campaigns.profiles import by_cluster
-from campaigns.records import Record, Wording, records
+from campaigns.records import Record, Records, Wording, records
 from campaigns.traffic import Traffic, traffic
 from campaigns.vocabulary import ExemplarKind
 from embeddings.describe import describe
@@ -24,6 +24,8 @@ from flows.run import Counts, Run
 from flows.stages import vectors_of, window_of
 
 TEMPLATE_TEXTS = 24
+TELLING_WORDS = 4  # in a template, with fewer of which it says nothing
+WORDINGS, WORDING = 3, 0.05  # most that are named in its place, and the part of the requests that each has
 
 ClusterIds = dict[tuple[str, int], str]
 
@@ -58,7 +60,7 @@ def write_results(run: Run, out: Path) -> Counts:
     names = [campaign["campaign_id"] for campaign in found.campaigns]
     shown = _exemplars(names, cases, inputs, run)
     write(out / "campaign_exemplars.parquet", shown, tables.CAMPAIGN_EXEMPLARS)
-    write(out / "clusters.parquet", _clusters(run, log, ids, found.campaigns), tables.CLUSTERS)
+    write(out / "clusters.parquet", _clusters(run, log, ids, found), tables.CLUSTERS)
     _write_prompts(run, log, ids, found.campaign_of_row, out)
     return {"campaigns": len(cases), "reported": sum(case.reported for case in cases)}
 
@@ -123,11 +125,33 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
         label[members[i]] = i
     described = describe(inputs.texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
+    of_cluster = _words_of(run, View.SKELETON) if View.SKELETON in run.settings.views else {}
+    templates = {cluster: said["template"] for cluster, said in of_cluster.items()}
     for i, numbers in enumerate(members):
         if i not in said:
             said[i] = template(inputs.texts.gather(even(numbers, TEMPLATE_TEXTS)).to_list()).text, ()
+        if _n_words(said[i][0]) < TELLING_WORDS and (several := _several(log, cases[i], templates)):
+            said[i] = several, said[i][1]
     show = run.settings.show
     return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
+
+
+def _n_words(template: str) -> int:
+    return len(re.findall(r"\w{2,}", template))
+
+
+def _several(log: Traffic, case: Case, templates: dict[int, str]) -> str:
+    """Return the templates of the skeleton's clusters that hold the most of a case, ` | ` between them.
+
+    A campaign may have a few wordings, which have nothing in common. Empty where no cluster holds much of it.
+    """
+    if not templates:
+        return ""
+    labels = log.clusters[View.SKELETON][case.group.member_rows(log)]
+    counts = np.bincount(labels[labels >= 0], minlength=len(templates))
+    most = np.argsort(-counts, kind="stable")[:WORDINGS]
+    most = most[counts[most] >= WORDING * len(labels)]
+    return " | ".join(dict.fromkeys(t for t in map(templates.__getitem__, most.tolist()) if _n_words(t)))
 
 
 def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
@@ -172,21 +196,27 @@ def _exemplar(name: str, kind: ExemplarKind, row: int, inputs: Inputs, run: Run)
     }
 
 
-def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) -> list[Record]:
-    """Return a row a cluster, of every view, in order of view and label."""
+def _clusters(run: Run, log: Traffic, ids: ClusterIds, found: Records) -> list[Record]:
+    """Return a row a cluster, of every view, in order of view and label.
+
+    Its campaign is the one that most of its prompts are of, or else the first that was linked from it.
+    """
     of_cluster: dict[str, str] = {}
-    for campaign in campaigns:
+    for campaign in found.campaigns:
         for cluster in campaign["cluster_ids"]:
             of_cluster.setdefault(cluster, campaign["campaign_id"])
     out = []
     for view, labels in log.clusters.items():
-        place = run.place("cluster", view)
-        words = {word["label"]: word for word in json.loads((place / "words.json").read_text())}
+        words = _words_of(run, view)
         strengths = _mean_strengths(run, view)
-        frame = pl.DataFrame({"label": labels, "account": log.account}).filter(pl.col("label") >= 0)
-        sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
-        for label, n_prompts, n_accounts in sizes.iter_rows():
-            said: Mapping[str, Any] = words[label]
+        frame = pl.DataFrame({"label": labels, "account": log.account, "campaign": found.campaign_of_row})
+        sizes = (
+            frame.filter(pl.col("label") >= 0)
+            .group_by("label")
+            .agg(pl.len(), pl.col("account").n_unique(), pl.col("campaign").mode().sort().first())
+        )
+        for label, n_prompts, n_accounts, most in sizes.sort("label").iter_rows():
+            said = words[label]
             out.append(
                 {
                     "cluster_id": ids[view, label],
@@ -196,10 +226,16 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, campaigns: list[Record]) 
                     "template": blank(said["template"], run.settings.show),
                     "keywords": blank_words(said["keywords"], run.settings.show),
                     "strength": strengths[label],
-                    "campaign_id": of_cluster.get(ids[view, label]),
+                    "campaign_id": most or of_cluster.get(ids[view, label]),
                 }
             )
     return out
+
+
+def _words_of(run: Run, view: str) -> dict[int, dict[str, Any]]:
+    """Return what was said of each cluster of a view, by its label."""
+    said = json.loads((run.place("cluster", view) / "words.json").read_text())
+    return {words["label"]: words for words in said}
 
 
 def _mean_strengths(run: Run, view: str) -> NDArray[np.float64]:

@@ -188,9 +188,6 @@ def link(run: Run, part: str, out: Path) -> Counts:
         index = replace(run.settings.index, factory="")  # a factory suits the vectors of prompts
         found, _ = cluster_vectors(points, ones, index, run.settings.profiles, run.settings.seed)
         profiles[chosen] = found.labels
-    number = pl.DataFrame({"account_id": log.accounts["account_id"], "profile": profiles})
-    rows = rows.join(number, on="account_id", how="left", maintain_order="left")
-    rows = rows.with_columns(_nullable("profile", rows["profile"].to_numpy()))
     rows.write_parquet(out / "rows.parquet")
     np.save(out / "topics.npy", topic)
     np.save(out / "profiles.npy", profiles)

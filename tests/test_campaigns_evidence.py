@@ -90,6 +90,9 @@ def test_an_order_at_the_end_of_a_long_request_is_read():
         ("Translate into French: ", Capability.TRANSLATION, 1.0),
         ("Score from 1 to 5, and solve it again. ", Capability.GRADING, 1.0),
         ("Think this through out loud, false starts and all. ", Capability.REASONING, 1.0),
+        ("Reason it through and write every thought between <reasoning> tags. ", Capability.REASONING, 1.0),
+        ("You are an autonomous agent. Print Thought, Action, Action Input: ", Capability.AGENTIC, 1.0),
+        ("Write a task that this persona would create, persona to ask: ", Capability.SYNTHETIC_DATA, 1.0),
         ("Drop greetings and false starts. ", Capability.DATA_CLEANING, 1.0),
         ("", Capability.GENERAL, None),
     ],
@@ -499,6 +502,22 @@ def test_accounts_in_turns_under_a_steady_load_are_told_from_accounts_that_burst
     ]
     assert constant_total_of(turns).direction is Direction.FOR
     assert constant_total_of(alone).direction is not Direction.FOR
+
+
+def test_turns_of_batches_that_are_not_all_of_a_length_are_a_steady_load_too():
+    for seed in range(1, 6):
+        rng = np.random.default_rng(seed)
+        sizes = rng.choice([8, 24], 168)  # a total as uneven as batches are, less than accounts of their own
+        turns = [(f"a{slot % 40}", slot, 24 * slot + k) for slot in range(168) for k in range(sizes[slot])]
+        alone = [
+            (f"a{i % 40}", slot, 24 * i + k)
+            for i, slot in enumerate(rng.integers(0, 168, 168))
+            for k in range(sizes[i])
+        ]
+        found = constant_total_of(turns)
+        assert found.effect > 1.8
+        assert found.log_e > RARE
+        assert constant_total_of(alone).direction is not Direction.FOR
 
 
 def test_how_clumped_independent_accounts_are_is_the_mean_over_all_ways_to_turn_them():

@@ -7,7 +7,7 @@ import pytest
 from campaigns.candidates import candidates
 from campaigns.evidence.repeats import repeated
 from campaigns.explain import FEWEST, at_most, weigh
-from campaigns.judge import JudgeSettings, judge
+from campaigns.judge import JudgeSettings, _crews, judge
 from campaigns.link import LinkSettings
 from campaigns.people import people
 from campaigns.profiles import account_profiles, by_cluster
@@ -203,6 +203,37 @@ def test_crews_are_weighed_by_volumes_that_they_were_not_told_apart_by(even: boo
     seen = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=())
     assert (seen.passing([crew], 0.05, crews=True) == [0]) == even
     assert seen.looked_at(0).findings[Signal.TASKS].status is Status.NOT_TESTED
+
+
+def of_five(n_crews, n_linking):
+    """Return a `crews` that tells accounts apart by their numbers: five each, and the rest."""
+
+    def guessed(log, campaign, people, labels, *, linking=False):
+        members, n = campaign.members, n_linking if linking else n_crews
+        crew = np.minimum(np.arange(len(members)) // 5, n - 1)
+        return [campaign.without(members[crew != i]) for i in range(n)]
+
+    return guessed
+
+
+def test_a_campaign_is_not_lost_by_crews_of_which_nothing_confirms_one(monkeypatch):
+    monkeypatch.setattr("campaigns.judge.crews", of_five(8, 8))
+    log, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))])
+    assert reported(log, cases) == [{"hydr"}]
+    assert len(cases[0].group.members) == 40
+
+
+@pytest.mark.parametrize(("n_linking", "members", "n_alone"), [(1, 40, 0), (2, 35, 1)])
+def test_a_crew_that_nothing_confirms_stays_where_the_linking_half_tells_none_apart(
+    monkeypatch, n_linking, members, n_alone
+):
+    log = traffic(*plant(0, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 210))]))
+    topics = log.clusters["full"]
+    law, groups = people(log, topics, 0), [group_of(log, numbers(log, "hydra"))]
+    monkeypatch.setattr("campaigns.judge.crews", of_five(2, n_linking))
+    found, alone = _crews(log, groups, [0], law, {"topics": topics}, sure=True)
+    assert [len(crew.members) for crew in found.values()] == [members]
+    assert len(alone) == n_alone
 
 
 def in_part(rows, name, most):

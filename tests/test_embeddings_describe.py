@@ -78,7 +78,8 @@ def test_clusters_are_described_in_label_order_and_noise_is_not() -> None:
 
 def test_keywords_set_a_cluster_apart() -> None:
     first, second = planted()
-    assert {"refund", "my", "number"} < set(first.keywords[:4])
+    assert {"refund", "number"} < set(first.keywords[:3])  # "my" sets nothing apart in any log
+    assert "my" not in first.keywords
     assert {"bake", "sourdough", "bread"} == set(second.keywords[:3])
 
 
@@ -87,7 +88,7 @@ def test_addresses_and_keys_are_no_words() -> None:
     texts = [f"refund my order, {who}, {i}" for i in range(20) for who in said]
     texts += [f"noise {i}" for i in range(60)]
     (found, _) = describe(texts, np.repeat([0, 1], 60), DescribeSettings())
-    assert set(found.keywords) == {"refund", "my", "order", "mail", "key"}
+    assert set(found.keywords) == {"refund", "order", "mail", "key"}
 
 
 def test_words_of_scripts_without_blanks_are_found_wherever_they_begin() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
@@ -9,8 +10,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from campaigns.traffic import traffic
 from flows import tables
+from flows.results import _several
 from flows.tables import TABLES, prompts_schema, write_frame, write_records
+from tests.traffic_planted import group_of, numbers, plant
 
 CONTRACT = {
     "campaigns": """
@@ -79,3 +83,17 @@ def test_a_frame_is_written_in_the_order_and_types_of_the_schema(tmp_path: Path)
     assert back.schema.equals(prompts_schema(["full"]))
     assert back.to_pylist()[0]["cluster_full"] == "k1"
     assert pq.ParquetFile(tmp_path / "p.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_campaign_of_a_few_wordings_is_described_by_the_clusters_that_hold_most_of_it() -> None:
+    rows, accounts = plant(
+        0, [("hydra", 20, "even", "flat", range(3)), ("p", 20, "even", "flat", range(2, 5))]
+    )
+    rare = pl.when(pl.int_range(pl.len()) % 50 == 0).then(3).otherwise("cluster_full").cast(pl.Int32)
+    log = traffic(rows.rename({"cluster_full": "cluster_skeleton"}), accounts)
+    few = traffic(rows.with_columns(cluster_skeleton=rare).drop("cluster_full"), accounts)
+    said = {0: "Render <*> in <*>", 1: "Translate to <*> : <*>", 2: "<*>", 3: "Now <*>", 4: "Sum up <*>"}
+    for seen in (log, few):
+        case = SimpleNamespace(group=group_of(seen, numbers(seen, "hydra")))
+        assert set(_several(seen, case, said).split(" | ")) == {said[0], said[1]}
+    assert _several(log, case, {}) == ""

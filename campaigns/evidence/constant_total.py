@@ -6,11 +6,12 @@ from scipy.special import gammaln
 from campaigns.aspects import hour_shares
 from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.groups import Group
-from campaigns.laws import Floats, Ints
+from campaigns.laws import Floats, Ints, log_mean_exp
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Signal, Status
 
 CLUMPED = 2.0  # variance over mean of turned totals below which there is nothing to take turns with
+STEADIER = (0.25, 0.5)  # of that variance, where turns are of batches: a total is as uneven as these are
 LEAST = 1.01  # variance over mean: at 1 the negative binomial is the Poisson and has no shape
 
 
@@ -20,8 +21,9 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     Statistic: variance of the totals over that of the same accounts turned against one another by whole days
     (design of SynchroTrap's opposite: below 1 is anti-phase), so that accounts with hours of their own, and
     jobs by the clock, are no surprise. Null: accounts place their clumps of rows independently, so totals
-    are overdispersed as the turned ones are (negative binomial). Alternative: Poisson totals of the same
-    profile.
+    are overdispersed as the turned ones are (negative binomial). Alternatives of the same
+    profile, their likelihoods averaged: Poisson totals, and totals a quarter or half as clumped, where turns
+    are of batches and not all of a length.
     """
     rows = group.member_rows(log)
     held, seen = rows[log.held_out[rows]], rows[~log.held_out[rows]]
@@ -39,7 +41,9 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         )
     expected = hour_shares(log, seen) * totals.sum()
     fano = float(((totals - expected) ** 2).sum() / totals.sum())
-    ratio = float(_poisson(totals, expected).sum() - _clumped(totals, expected, each).sum())
+    batches = [_clumped(totals, expected, np.maximum(share * each, LEAST)) for share in STEADIER]
+    steady = np.array([_poisson(totals, expected), *batches]).sum(axis=1)
+    ratio = float(log_mean_exp(steady) - _clumped(totals, expected, each).sum())
     return Finding(
         Signal.CONSTANT_TOTAL,
         Status.TESTED,
@@ -49,10 +53,9 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         "independent accounts: hourly totals as clumped as the accounts (negative binomial)",
         log_e_value(ratio),
         len(held),
-        f"The group's hourly total varies {fano:.1f} times as much as that of single requests; were its "
-        f"accounts independent, it would vary {clump:.1f} times as much."
-        if fano < clump / 2
-        else f"The group's hourly total is as uneven as accounts of their own make it ({fano:.1f}).",
+        f"The group's hourly total varies {fano:.1f} times as much as that of single requests, and were its "
+        f"accounts independent it would {clump:.1f} times as much: "
+        + ("their load is balanced." if ratio > 0 else "that explains it as well or better."),
     )
 
 
