@@ -19,6 +19,19 @@ _WORD = rf"[\p{{L}}--[{UNSPACED}]][[\p{{L}}\p{{M}}\p{{N}}'’]--[{UNSPACED}]]+" 
 _NO_WORDS = r"[\w+-]+(?: ?[.+-] ?[\w+-]+)* ?@ ?[\w+-]+(?: ?\. ?[\w+-]+)+|[a-z0-9_-]{20,}"
 _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
 _BUT_FIRST = rf"[{UNSPACED}]([{UNSPACED}]+)"  # of each run, for the pairs that begin at its second letter
+# Words that only join others, in English, which most logs are full of: they tell of no subject.
+_JOINING = (
+    r"^("
+    r"a|about|above|after|again|all|also|an|and|any|are|aren['’]t|as|at|be|because|been|before|being|"
+    r"below|between|both|but|by|can|can['’]t|could|did|do|does|doesn['’]t|doing|don['’]t|down|each|for|"
+    r"from|had|has|have|he|her|here|hers|him|his|how|i|i['’]d|i['’]ll|i['’]m|i['’]ve|if|in|into|is|"
+    r"isn['’]t|it|it['’]s|its|just|let['’]s|me|more|most|must|my|no|nor|not|of|off|on|once|only|or|"
+    r"other|our|out|over|own|same|she|should|so|some|such|than|that|that['’]s|the|their|them|then|there|"
+    r"these|they|they['’]re|this|those|through|to|too|under|until|up|us|very|was|we|we['’]re|were|what|"
+    r"when|where|which|while|who|whom|whose|why|will|with|would|you|you['’]d|you['’]re|you['’]ve|your|"
+    r"yours"
+    r")$"
+)
 _READ = 8_000  # characters of a text: the search for addresses takes the square of a text's length
 
 
@@ -53,13 +66,11 @@ def describe(texts: Sequence[str], labels: Labels, settings: DescribeSettings) -
 
 
 def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict[int, tuple[str, ...]]:
-    """Return each label's words that stand out against all others; those that any English is full of do not.
+    """Return each label's words that stand out against all others, but for those that join others.
 
     Log-odds with an informative Dirichlet prior (Monroe, Colaresi & Quinn 2008), over the number of texts
     that hold a word; its z-score favours words that are both frequent and particular.
     """
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
     rows = np.concatenate(list(samples.values())) if samples else np.empty(0, dtype=np.int64)
     if not len(rows) or not most:
         return {}
@@ -76,7 +87,7 @@ def _keywords(texts: Sequence[str], samples: dict[int, Ints], most: int) -> dict
         .alias("word")
     )
     words = frame.select("label", "word").explode("word").drop_nulls()
-    telling = words.filter(~pl.col("word").is_in(list(ENGLISH_STOP_WORDS)))
+    telling = words.filter(~pl.col("word").str.contains(_JOINING))
     held = telling.group_by("label", "word").len("here")
     held = held.with_columns(
         pl.col("here").sum().over("word").alias("all"), pl.col("here").sum().over("label").alias("size")

@@ -51,6 +51,11 @@ def template(texts: Sequence[str]) -> Template:
     return _write(max(found, key=lambda skeleton: skeleton.rigidity), parsed)
 
 
+def n_words(text: str) -> int:
+    """Count the words that a template fixes; letters of scripts without spaces count one each."""
+    return sum(token[0].isalnum() for token in _TOKEN.findall(text.replace(SLOT, " ")))
+
+
 class _Parsed(NamedTuple):
     """A text, its tokens, and a character for each, the same for the same token in all texts of a template.
 

@@ -1,7 +1,6 @@
 """From stage files to the tables of a run: judge the groups, word them, and write."""
 
 import json
-import re
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from campaigns.records import Record, Records, Wording, records
 from campaigns.traffic import Traffic, traffic
 from campaigns.vocabulary import ExemplarKind
 from embeddings.describe import describe
-from embeddings.templates import even, template
+from embeddings.templates import even, n_words, template
 from embeddings.views import View
 from flows import tables
 from flows.redact import blank, blank_words, redact
@@ -126,32 +125,30 @@ def _wordings(log: Traffic, cases: list[Case], inputs: Inputs, run: Run) -> list
     described = describe(inputs.texts.to_list(), label, run.settings.describe)
     said = {d.label: (d.template, d.keywords) for d in described}
     of_cluster = _words_of(run, View.SKELETON) if View.SKELETON in run.settings.views else {}
-    templates = {cluster: said["template"] for cluster, said in of_cluster.items()}
+    templates = {cluster: words["template"] for cluster, words in of_cluster.items()}
     for i, numbers in enumerate(members):
         if i not in said:
             said[i] = template(inputs.texts.gather(even(numbers, TEMPLATE_TEXTS)).to_list()).text, ()
-        if _n_words(said[i][0]) < TELLING_WORDS and (several := _several(log, cases[i], templates)):
-            said[i] = several, said[i][1]
+        if n_words(said[i][0]) < TELLING_WORDS:
+            said[i] = _several(log, cases[i], templates) or said[i][0], said[i][1]
     show = run.settings.show
     return [Wording(blank(said[i][0], show), blank_words(said[i][1], show)) for i in range(len(cases))]
 
 
-def _n_words(template: str) -> int:
-    return len(re.findall(r"\w{2,}", template))
-
-
 def _several(log: Traffic, case: Case, templates: dict[int, str]) -> str:
-    """Return the templates of the skeleton's clusters that hold the most of a case, ` | ` between them.
+    """Return the templates of the few clusters of the skeleton that hold most of a case, ` | ` between them.
 
-    A campaign may have a few wordings, which have nothing in common. Empty where no cluster holds much of it.
+    A campaign may have a few wordings, which have nothing in common. Empty where no few clusters hold most.
     """
     if not templates:
         return ""
     labels = log.clusters[View.SKELETON][case.group.member_rows(log)]
     counts = np.bincount(labels[labels >= 0], minlength=len(templates))
-    most = np.argsort(-counts, kind="stable")[:WORDINGS]
-    most = most[counts[most] >= WORDING * len(labels)]
-    return " | ".join(dict.fromkeys(t for t in map(templates.__getitem__, most.tolist()) if _n_words(t)))
+    largest = np.argsort(-counts, kind="stable")[:WORDINGS].tolist()
+    few = [
+        i for i in largest if counts[i] >= WORDING * len(labels) and n_words(templates[i]) >= TELLING_WORDS
+    ]
+    return " | ".join(templates[i] for i in few) if 2 * counts[few].sum() > len(labels) else ""
 
 
 def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
@@ -199,8 +196,9 @@ def _exemplar(name: str, kind: ExemplarKind, row: int, inputs: Inputs, run: Run)
 def _clusters(run: Run, log: Traffic, ids: ClusterIds, found: Records) -> list[Record]:
     """Return a row a cluster, of every view, in order of view and label.
 
-    Its campaign is the one that most of its prompts are of, or else the first that was linked from it.
+    Its campaign is the one that half of its prompts are of, or more, or else the first linked from it.
     """
+    rank = {name: i for i, name in enumerate(campaign["campaign_id"] for campaign in found.campaigns)}
     of_cluster: dict[str, str] = {}
     for campaign in found.campaigns:
         for cluster in campaign["cluster_ids"]:
@@ -210,12 +208,13 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, found: Records) -> list[R
         words = _words_of(run, view)
         strengths = _mean_strengths(run, view)
         frame = pl.DataFrame({"label": labels, "account": log.account, "campaign": found.campaign_of_row})
-        sizes = (
-            frame.filter(pl.col("label") >= 0)
-            .group_by("label")
-            .agg(pl.len(), pl.col("account").n_unique(), pl.col("campaign").mode().sort().first())
-        )
-        for label, n_prompts, n_accounts, most in sizes.sort("label").iter_rows():
+        frame = frame.filter(pl.col("label") >= 0)
+        sizes = frame.group_by("label").agg(pl.len(), pl.col("account").n_unique()).sort("label")
+        theirs = frame.drop_nulls("campaign").group_by("label", "campaign").agg(theirs=pl.len())
+        half = theirs.join(sizes, on="label").filter(2 * pl.col("theirs") >= pl.col("len"))
+        by_rank = sorted(half.select("label", "campaign").iter_rows(), key=lambda row: -rank[row[1]])
+        of_half = dict(by_rank)  # of two halves the last, which is the first in rank
+        for label, n_prompts, n_accounts in sizes.iter_rows():
             said = words[label]
             out.append(
                 {
@@ -226,7 +225,7 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, found: Records) -> list[R
                     "template": blank(said["template"], run.settings.show),
                     "keywords": blank_words(said["keywords"], run.settings.show),
                     "strength": strengths[label],
-                    "campaign_id": most or of_cluster.get(ids[view, label]),
+                    "campaign_id": of_half.get(label, of_cluster.get(ids[view, label])),
                 }
             )
     return out

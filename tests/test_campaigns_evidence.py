@@ -93,6 +93,7 @@ def test_an_order_at_the_end_of_a_long_request_is_read():
         ("Reason it through and write every thought between <reasoning> tags. ", Capability.REASONING, 1.0),
         ("You are an autonomous agent. Print Thought, Action, Action Input: ", Capability.AGENTIC, 1.0),
         ("Write a task that this persona would create, persona to ask: ", Capability.SYNTHETIC_DATA, 1.0),
+        ("Come up with 20 tasks like this one. ", Capability.SYNTHETIC_DATA, 1.0),
         ("Drop greetings and false starts. ", Capability.DATA_CLEANING, 1.0),
         ("", Capability.GENERAL, None),
     ],

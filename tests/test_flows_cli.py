@@ -287,12 +287,13 @@ def test_detect_show_and_evaluate_tell_one_planted_story(tmp_path: Path, call: A
     found = tables(run)
     tutor = found["campaigns"].filter(pl.col("template").str.contains("careful tutor"))
     assert tutor.height
-    rows = (
-        found["prompts"].group_by("cluster_run").agg(pl.col("campaign_id").mode().sort().first()).drop_nulls()
+    rows = found["prompts"].select("campaign_id", cluster_id="cluster_run").drop_nulls("cluster_id")
+    size, theirs = (part.group_by("cluster_id").len() for part in (rows, rows.drop_nulls()))
+    [whole] = theirs.join(size, on="cluster_id").filter(pl.col("len") == pl.col("len_right"))["cluster_id"]
+    of_run = rows.filter(pl.col("cluster_id") == whole)["campaign_id"].value_counts(sort=True)
+    assert (
+        found["clusters"].filter(pl.col("cluster_id") == whole)["campaign_id"][0] == of_run["campaign_id"][0]
     )
-    of_run = found["clusters"].join(rows, left_on="cluster_id", right_on="cluster_run")
-    assert of_run.height
-    assert of_run["campaign_id"].equals(of_run["campaign_id_right"])
     code, out, _ = call("show", run, tutor["campaign_id"][0])
     assert code == 0
     assert "careful tutor" in " ".join(out.split())

@@ -92,8 +92,18 @@ def test_a_campaign_of_a_few_wordings_is_described_by_the_clusters_that_hold_mos
     rare = pl.when(pl.int_range(pl.len()) % 50 == 0).then(3).otherwise("cluster_full").cast(pl.Int32)
     log = traffic(rows.rename({"cluster_full": "cluster_skeleton"}), accounts)
     few = traffic(rows.with_columns(cluster_skeleton=rare).drop("cluster_full"), accounts)
-    said = {0: "Render <*> in <*>", 1: "Translate to <*> : <*>", 2: "<*>", 3: "Now <*>", 4: "Sum up <*>"}
+    said = {
+        0: "Render this text in <*>: <*>",
+        1: "请 翻 译 成 <*>: <*>",
+        2: "<*>",
+        3: "Now do all of it: <*>",
+        4: "<*>",
+    }
     for seen in (log, few):
         case = SimpleNamespace(group=group_of(seen, numbers(seen, "hydra")))
         assert set(_several(seen, case, said).split(" | ")) == {said[0], said[1]}
     assert _several(log, case, {}) == ""
+    most = plant(0, [("hydra", 20, "even", "flat", range(9))])  # no few of nine hold most of it
+    spread = traffic(most[0].rename({"cluster_full": "cluster_skeleton"}), most[1])
+    case = SimpleNamespace(group=group_of(spread, numbers(spread, "hydra")))
+    assert _several(spread, case, dict.fromkeys(range(9), said[0])) == ""

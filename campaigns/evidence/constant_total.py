@@ -21,9 +21,9 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     Statistic: variance of the totals over that of the same accounts turned against one another by whole days
     (design of SynchroTrap's opposite: below 1 is anti-phase), so that accounts with hours of their own, and
     jobs by the clock, are no surprise. Null: accounts place their clumps of rows independently, so totals
-    are overdispersed as the turned ones are (negative binomial). Alternatives of the same
-    profile, their likelihoods averaged: Poisson totals, and totals a quarter or half as clumped, where turns
-    are of batches and not all of a length.
+    are overdispersed as the turned ones are (negative binomial). Alternatives of the same profile, their
+    likelihoods averaged: Poisson totals, and totals a quarter or half as clumped, where turns are of batches
+    and not all of a length.
     """
     rows = group.member_rows(log)
     held, seen = rows[log.held_out[rows]], rows[~log.held_out[rows]]
@@ -53,9 +53,8 @@ def constant_total(log: Traffic, group: Group) -> Finding:
         "independent accounts: hourly totals as clumped as the accounts (negative binomial)",
         log_e_value(ratio),
         len(held),
-        f"The group's hourly total varies {fano:.1f} times as much as that of single requests, and were its "
-        f"accounts independent it would {clump:.1f} times as much: "
-        + ("their load is balanced." if ratio > 0 else "that explains it as well or better."),
+        f"The group's hourly total varies {fano:.1f} times as much as that of single requests; were its "
+        f"accounts independent, it would vary {clump:.1f} times as much.",
     )
 
 
