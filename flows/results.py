@@ -148,7 +148,7 @@ def _several(log: Traffic, case: Case, templates: dict[int, str]) -> str:
     few = [
         i for i in largest if counts[i] >= WORDING * len(labels) and n_words(templates[i]) >= TELLING_WORDS
     ]
-    return " | ".join(templates[i] for i in few) if 2 * counts[few].sum() > len(labels) else ""
+    return " | ".join(dict.fromkeys(templates[i] for i in few)) if 2 * counts[few].sum() > len(labels) else ""
 
 
 def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
@@ -198,7 +198,7 @@ def _clusters(run: Run, log: Traffic, ids: ClusterIds, found: Records) -> list[R
 
     Its campaign is the one that half of its prompts are of, or more, or else the first linked from it.
     """
-    rank = {name: i for i, name in enumerate(campaign["campaign_id"] for campaign in found.campaigns)}
+    rank = {campaign["campaign_id"]: campaign["rank"] for campaign in found.campaigns}
     of_cluster: dict[str, str] = {}
     for campaign in found.campaigns:
         for cluster in campaign["cluster_ids"]:
