@@ -40,18 +40,24 @@ class Volumes:
     bounds: tuple[float, float]
 
     @cached_property
-    def _laws(self) -> list[tuple[Floats, Floats, Floats]]:
-        """Log-likelihoods of each account in each reading, under bystanders, operators and people.
+    def _laws(self) -> list[tuple[Floats, Floats]]:
+        """Log-likelihoods of each account in each reading, under bystanders and operators.
 
-        Gamma shapes are 1 for bystanders, (means, m); 20, 60 and infinity for operators, (3, means, m); all
-        up to the bound for people, (s, means, m).
+        Gamma shapes are 1 for bystanders, (means, m); 20, 60 and infinity for operators, (3, means, m).
         """
         found = []
-        for reading, bound in zip(self.readings, self.bounds, strict=True):
-            shapes = [LOOSE, *OPERATOR_SHAPES, *_people_shapes(bound)]  # at once: most groups are small
-            (loose, *_), queue, people = np.split(_by_shape(reading, shapes), [1, 1 + len(OPERATOR_SHAPES)])
-            found.append((loose, np.concatenate([queue, _by_shape(reading, (np.inf,))]), people))
+        for reading in self.readings:
+            loose, *queue = _by_shape(reading, (LOOSE, *OPERATOR_SHAPES))
+            found.append((loose, np.array([*queue, *_by_shape(reading, (np.inf,))])))
         return found
+
+    @cached_property
+    def _people(self) -> list[Floats]:
+        """The same under people, whose gamma shapes are all up to the bound, (s, means, m)."""
+        return [
+            _by_shape(reading, _people_shapes(bound))
+            for reading, bound in zip(self.readings, self.bounds, strict=True)
+        ]
 
     @cached_property
     def one_rate(self) -> float:
@@ -71,14 +77,14 @@ class Volumes:
         """
         return [
             [_best(with_bystanders(queue, loose, share)) for share in BYSTANDERS]
-            for loose, queue, _ in self._laws
+            for loose, queue in self._laws
         ]
 
     @cached_property
     def _operators(self) -> list[list[Floats]]:
         """The same, and for an operator that deals each account a fixed number of rows (`_counted`)."""
         each = []
-        for (loose, *_), chance, counted in zip(self._laws, self._by_chance, self._counted, strict=True):
+        for (loose, _), chance, counted in zip(self._laws, self._by_chance, self._counted, strict=True):
             plain = loose[MEANS == 1]
             each.append([*chance, *(_best(with_bystanders(counted, plain, share)) for share in BYSTANDERS)])
         return each
@@ -99,10 +105,17 @@ class Volumes:
     def _ratios(self) -> list[float]:
         """The log-likelihood ratio of one rate to people's in each reading; the mean is fitted under each."""
         ratios = []
-        for (loose, _, people), operator in zip(self._laws, self._operators, strict=True):
+        for (loose, _), people, operator in zip(self._laws, self._people, self._operators, strict=True):
             each = perhaps_with_bystanders(people, loose)
             ratios.append(_mean(operator) - max(float(_best(law).max()) for law in each))
         return ratios
+
+    @property
+    def log_ratio_at_most(self) -> float:
+        """A bound on `log_ratio` that costs less: bystanders are people too, of one of the shapes."""
+        laws = zip(self._laws, self._operators, strict=True)
+        at_most = [_mean(operator) - float(_best(loose)) for (loose, _), operator in laws]
+        return float(log_mean_exp(np.array(at_most)))
 
     @property
     def log_ratio(self) -> float:
@@ -127,8 +140,8 @@ class Volumes:
         some, every = _under_quota(whole, shapes[0], whole=True)
         some_a_day, _ = _under_quota(lived, shapes[1], whole=False)
         said = np.array([_mean(operator) for operator in self._operators])
-        loose, _, people = self._laws[1]
-        every_a_day = _counted_out(people[::-2], loose[MEANS == 1], self._counted[1])
+        loose, _ = self._laws[1]
+        every_a_day = _counted_out(self._people[1][::-2], loose[MEANS == 1], self._counted[1])
         over_some = said - [some, some_a_day]
         over_count = np.minimum(said - [every, every_a_day], self._ratios)
         return float(log_mean_exp(np.minimum(over_some, over_count))), float(log_mean_exp(over_count))

@@ -81,8 +81,10 @@ class Weighing:
         return self._promising(group, volumes(self.log, group, self.people))
 
     def _promising(self, group: Group, sent: Volumes) -> bool:
-        found = [evenness(sent), constant_total(self.log, group.decisions(self.log))]
-        return at_most(_but(self.ignore, found)) > 0
+        total = constant_total(self.log, group.decisions(self.log))
+        if (total.log_e or 0.0) <= 0 and sent.log_ratio_at_most <= 0:  # of most groups that is enough
+            return False
+        return at_most(_but(self.ignore, [evenness(sent), total])) > 0
 
     def passing(self, more: list[Group], level: float, *, crews: bool = False) -> list[int]:
         """Weigh more groups, and return which of all pass false-discovery control, the plainest first.

@@ -457,6 +457,7 @@ def test_a_sample_makes_volumes_of_people_no_more_even_and_hides_no_queue(mixed)
             group = replace(group, rows=np.intersect1d(group.rows, work))
             seen = volumes(log, group, law)
             said[name, share] = seen.log_ratio
+            assert seen.log_ratio <= seen.log_ratio_at_most
             linking = group.rows[~log.held_out[group.rows]]
             rows = np.bincount(log.account[group.rows])[np.unique(log.account[linking])]
             shown = evenness(seen)
