@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("benchmarks.detection", reason="benchmarks lie beside the tests")
 
-from benchmarks.detection.__main__ import arguments
+from benchmarks.detection.__main__ import arguments, chosen
 from benchmarks.detection.calibration import summary
 from benchmarks.detection.jobs import apart
 from benchmarks.detection.logs import grid, planned, published
@@ -24,6 +24,7 @@ from benchmarks.detection.rivals.space import text_space, tfidf_rows
 from benchmarks.detection.rivals.windows import counted
 from benchmarks.detection.score import (
     DRESSED,
+    OURS,
     SYSTEM_PROMPTS,
     TEXT_ONLY,
     account_confidence,
@@ -149,6 +150,16 @@ def test_the_mean_over_logs_has_the_interval_of_its_resamples():
     assert mean([0.5, None]) == "0.500"
     assert mean([0.0, 1.0]) == "0.500 (0.00-1.00)"  # a quarter of the resamples each: 0, 0 and 1, 1
     assert mean([None]) is None
+
+
+def test_large_plans_play_ourselves_alone_unless_asked(monkeypatch):
+    for plan, least, most in ((["--record"], 1, 1), (["--grid", "fixed_preamble"], 1, 1), (["--quick"], 5, 99)):
+        monkeypatch.setattr("sys.argv", ["benchmarks.detection", *plan])
+        methods = chosen(arguments())
+        assert methods[0] == OURS
+        assert least <= len(methods) <= most
+    monkeypatch.setattr("sys.argv", ["benchmarks.detection", "--record", "--methods", "HDBSCAN"])
+    assert chosen(arguments()) == ["HDBSCAN"]
 
 
 def _record(strength: str, accounts: int, per_day: float, found: bool) -> dict:

@@ -70,7 +70,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="logs at a time; 1 to compare seconds"
     )
-    parser.add_argument("--methods", nargs="*", choices=[OURS, *RIVALS], help="all without; one with --grid")
+    parser.add_argument(
+        "--methods", nargs="*", choices=[OURS, *RIVALS], help="all without; ours with --grid and --record"
+    )
     parser.add_argument("--ablation", action="store_true", help="also ourselves without each signal")
     parser.add_argument("--text-only", action="store_true", help="also ourselves without any optional column")
     parser.add_argument(
@@ -131,10 +133,10 @@ def windows(call: argparse.Namespace, failed: list[Record]) -> dict[str, str]:
 
 def chosen(call: argparse.Namespace) -> list[str]:
     """Return the methods to run."""
-    usual = [OURS] if call.grid else [m for m in [OURS, *RIVALS] if not call.quick or m not in SLOW]
+    rivals = [] if call.grid or call.record else [m for m in RIVALS if not call.quick or m not in SLOW]
     more = [*([TEXT_ONLY] if call.text_only else []), *(SAMPLED if call.sampled else ())]
     more += [DRESSED] if call.system_prompts else []
-    return [*(call.methods or usual), *more, *(ABLATED if call.ablation else ())]
+    return [*(call.methods or [OURS, *rivals]), *more, *(ABLATED if call.ablation else ())]
 
 
 def gathered(
