@@ -65,7 +65,7 @@ def hour_shares(log: Traffic, rows: Ints) -> Floats:
     cannot fill one slot an hour. A last day that is not whole keeps its share, in the hours that it has.
     """
     day, hour = np.divmod(log.hour[rows], 24)
-    days = np.bincount(day, minlength=-(-log.n_slots // 24)) + 1.0
+    days = np.bincount(day, minlength=log.n_days) + 1.0
     hours = np.bincount(hour, minlength=24) + 1.0
     shares = np.outer(days / days.sum(), hours / hours.sum())
     there = log.n_slots - 24 * (len(shares) - 1)
@@ -78,7 +78,7 @@ def lives(log: Traffic, rows: Ints, account: Ints, m: int) -> tuple[Ints, Ints]:
 
     account (r,): 0 to m - 1, by row. The whole window for accounts without a row.
     """
-    day, n_days = log.hour[rows] // 24, -(-log.n_slots // 24)
+    day, n_days = log.hour[rows] // 24, log.n_days
     first, last = np.full(m, n_days), np.full(m, -1)
     np.minimum.at(first, account, day)
     np.maximum.at(last, account, day)
@@ -117,7 +117,7 @@ def hours_of_others(
     """
     place = log.places(members)
     whose, (day, hour) = place[log.account[rows]], np.divmod(log.hour[rows], 24)
-    n_days = -(-log.n_slots // 24)
+    n_days = log.n_days
     by_day = _of_others(whose, day, len(members), n_days)
     by_hour = _of_others(whose, hour, len(members), 24)
     alive = (np.arange(n_days) >= days[0][:, None]) & (np.arange(n_days) <= days[1][:, None])

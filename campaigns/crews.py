@@ -81,10 +81,11 @@ def crews(
     members, work = group.members, group.member_rows(log)
     if len(members) < FEW:
         return [group]
-    found, topics = found_in(log, group, labels), labels[TOPICS]
-    mark = mark_of(found, labels, work)
     if linking:
         work = work[~log.held_out[work]]
+        labels = {view: np.where(log.held_out, -1, label) for view, label in labels.items()}
+    found, topics = found_in(log, group, labels), labels[TOPICS]
+    mark = mark_of(found, labels, work)
     fit = partial(_fit, log, people=people, by_chance=True, linking=linking)
     if mark:
         apart, marked = [members], work[found[mark][work]]

@@ -17,8 +17,8 @@ class CampaignScore:
     """How one true campaign fared.
 
     found: one report holds half of its accounts at account precision 0.8. n_reports: reports that are mostly
-    about it, so more than one is a split. precision, recall: of its best report, the one with most of its
-    accounts; both 0.0 without one.
+    about it, so more than one is a split. precision, recall: of its best report, the largest that finds it or
+    else the one with most of its accounts; both 0.0 without one.
     """
 
     name: str

@@ -35,6 +35,11 @@ class Traffic:
     _places: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
 
     @property
+    def n_days(self) -> int:
+        """The number of days with a row, the last of which need not be whole."""
+        return -(-self.n_slots // 24)
+
+    @property
     def n_accounts(self) -> int:
         """The number of accounts with a sampled row."""
         return self.accounts.height

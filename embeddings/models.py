@@ -20,9 +20,9 @@ def locate(name_or_path: str, revision: str | None) -> Path:
 
     Raises EncoderUnavailable within seconds where there is neither files nor a hub.
     """
-    folder = Path(os.path.expanduser(name_or_path))  # pathlib's raises where there is no such user
-    if folder.is_dir():
-        return folder
+    folder = os.path.expanduser(name_or_path)  # pathlib's raises where there is no such user
+    if os.path.isdir(folder):  # and where a folder may not be entered
+        return Path(folder)
     if name_or_path.count("/") > 1 or name_or_path.startswith((".", "/", "~")):
         raise EncoderUnavailable(f"there is no encoder folder {name_or_path}: give a folder or a hub name")
     return _snapshot(name_or_path, revision)

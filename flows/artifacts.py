@@ -56,7 +56,7 @@ def unless_silent() -> Iterator[None]:
     """Go on where the server does not answer: what is shown there is no part of the work."""
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:
         logger.warning("Prefect's server does not answer (%s): it is not shown there", type(error).__name__)
 
 

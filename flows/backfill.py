@@ -46,6 +46,6 @@ def _manifest(output: Path, date: str) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(
             (output / f"date={date}" / f"run_id={run_id}" / "manifest.json").read_text()
         )
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None
     return found

@@ -273,12 +273,12 @@ def show(run_dir: Path, campaign: str | None = None, /) -> None:
 def _run_dir(folder: Path) -> Path:
     """Return the folder of a run; an output folder stands for its newest run."""
     latest = folder / "latest.json"
-    if latest.is_file():
+    if os.path.isfile(latest):  # pathlib's raises in a folder that may not be entered
         try:
             folder = folder / json.loads(latest.read_text())["run_dir"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"{latest} cannot be read, or names no run") from None
-    if not (folder / "campaigns.parquet").is_file():
+    if not os.path.isfile(folder / "campaigns.parquet"):
         raise InputError(f"{folder} is not the folder of a run: it has no campaigns.parquet")
     return folder
 

@@ -163,7 +163,7 @@ def _plan(
 
     settings = read_settings(config)
     encoder = Path(os.path.expanduser(settings.encoder))
-    if settings.encoder != FITTED and encoder.is_dir():  # workers look from folders of their own
+    if settings.encoder != FITTED and os.path.isdir(encoder):  # workers look from folders of their own
         settings = settings.model_copy(update={"encoder": absolute(str(encoder))})
     zone_of(zone, "--zone")
     set_defaults()

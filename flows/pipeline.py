@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 from flows import stages
-from flows.errors import InputError
 from flows.publish import publish, published
 from flows.report import report
 from flows.run import (
@@ -19,7 +18,7 @@ from flows.run import (
     named,
     perform,
     sweep,
-    withdraw,
+    withdrawn,
 )
 from flows.stages import shard_bounds
 from flows.watch import time_limit
@@ -69,19 +68,12 @@ def complete(run: Run, do: Do) -> Path:
             if there is None:
                 sweep(run.output, run.settings.work.keep_days)
                 discard(run.place("publish"))  # of a run that another has superseded since
-                there = _whole(run, do)
+                with withdrawn(run):
+                    there = pipeline(run, do)
             discard(run.folder)
     except OSError as error:  # between the stages: the lock, the request, the publication that is mended
         raise named("begin", error, run.output) from None
     return there
-
-
-def _whole(run: Run, do: Do) -> Path:
-    try:
-        return pipeline(run, do)
-    except InputError:
-        withdraw(run)
-        raise
 
 
 def plain(report_done: Callable[[str, str, Counts], None] = lambda stage, part, counts: None) -> Do:

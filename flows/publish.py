@@ -1,7 +1,8 @@
 """Putting a finished run where readers look: complete, or not there at all.
 
-The folder is made beside and renamed; earlier runs of the same day then move to superseded/; latest.json is
-swapped in last. A kill between any two of these steps is mended by the next run in this output (`settle`).
+The folder is made beside and renamed; earlier runs of hours that are in its window then move to superseded/;
+latest.json is swapped in last. A kill between any two of these steps is mended by the next run in this output
+(`settle`).
 """
 
 import json
@@ -39,6 +40,7 @@ def publish(run: Run, part: str, out: Path) -> Counts:
     if fitted.get("fitted"):
         remember_encoder(run, fitted["identity"])
     with _publishing(run.output):
+        _settle(run.output)  # another's, that was cut off
         _announce(run.output, date, run.run_id)
         _settle(run.output, result)
     return {"run_dir": target}
@@ -57,7 +59,7 @@ def published(run: Run) -> Path | None:
 
 def settle(output: Path) -> None:
     """Finish a publication that was cut off between its steps."""
-    if (output / STAGING / "publishing.json").exists():
+    if os.path.exists(output / STAGING / "publishing.json"):
         with _publishing(output):
             _settle(output)
 
@@ -68,9 +70,10 @@ def _announce(output: Path, date: str, run_id: str) -> None:
 
 
 def _settle(output: Path, result: Path | None = None) -> None:
-    """Put a result in its place, move earlier runs of the day aside, point latest.json at the newest window.
+    """Put a result in its place, move runs of its hours aside, point latest.json at the newest window.
 
-    All that needs room on the disk is written first: from then on there are only renames.
+    Runs of other hours of the day stay: where clocks are changed two nights may begin on one day in UTC. All
+    that needs room on the disk is written first: from then on there are only renames.
     """
     journal = output / STAGING / "publishing.json"
     try:
@@ -80,7 +83,11 @@ def _settle(output: Path, result: Path | None = None) -> None:
     date, run_id = f"date={asked['date']}", asked["run_id"]
     target = output / date / f"run_id={run_id}"
     if result or target.exists():
-        current = _current(output) | {asked["date"]: run_id}
+        beside = [other for other in target.parent.glob("run_id=*") if other != target]
+        start, end = window = _window(target if target.exists() else result or target)
+        others = [other for other in beside if _meet(_window(other), window)]
+        later = [(of, other.name[len("run_id=") :]) for other in beside if (of := _window(other)[0]) >= end]
+        current = _current(output) | {asked["date"]: max([(start, run_id), *later])[1]}
         newest = max(current)
         latest = {
             "run_dir": f"date={newest}/run_id={current[newest]}",
@@ -89,7 +96,6 @@ def _settle(output: Path, result: Path | None = None) -> None:
         prepared = output / STAGING / "newest.json"
         write_atomically(prepared, json.dumps(latest, indent=1))
         target.parent.mkdir(exist_ok=True)
-        others = [other for other in target.parent.glob("run_id=*") if other != target]
         if others:
             (output / "superseded" / date).mkdir(parents=True, exist_ok=True)
         if result and not target.exists():
@@ -103,14 +109,28 @@ def _settle(output: Path, result: Path | None = None) -> None:
 def _current(output: Path) -> dict[str, str]:
     """Return the published run of each day, from latest.json, as far as the folders are there.
 
-    Where it is lost the folders tell: earlier runs of a day lie elsewhere.
+    Where it is lost the folders tell: earlier runs of the same hours lie elsewhere.
     """
     try:
         known = json.loads((output / "latest.json").read_text())["current"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        folders = output.glob("date=*/run_id=*")
+        folders = sorted(output.glob("date=*/run_id=*"), key=_window)  # of a day the latest
         known = {run.parent.name[len("date=") :]: run.name[len("run_id=") :] for run in folders}
     return {date: run for date, run in known.items() if (output / f"date={date}" / f"run_id={run}").exists()}
+
+
+def _window(run: Path) -> tuple[datetime, datetime]:
+    """Return the window of a run, from its manifest; all time where that does not tell."""
+    try:
+        told = json.loads((run / "manifest.json").read_text())
+        return datetime.fromisoformat(told["window_start"]), datetime.fromisoformat(told["window_end"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def _meet(one: tuple[datetime, datetime], other: tuple[datetime, datetime]) -> bool:
+    """Return whether two windows have a moment in common; one may be a single moment."""
+    return one == other or (one[0] < other[1] and other[0] < one[1])
 
 
 def _supersede(output: Path, run: Path) -> None:

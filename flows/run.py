@@ -219,8 +219,17 @@ def _lock(run: Run) -> Path:
     return run.output / STAGING / f"{run.request}.lock"
 
 
-def withdraw(run: Run) -> None:
+@contextmanager
+def withdrawn(run: Run) -> Iterator[None]:
     """Remove all that a run has left which its log or its settings make impossible; its lock is held."""
+    try:
+        yield
+    except InputError:
+        _withdraw(run)
+        raise
+
+
+def _withdraw(run: Run) -> None:
     discard(run.folder)
     with suppress(OSError):
         _lock(run).unlink()  # who waits for it sees that it is gone, and makes its own
@@ -338,22 +347,23 @@ def _prior(output: Path, base: str, settings: DetectSettings) -> dict[str, Any]:
     if settings.encoder != FITTED:
         return {}
     try:
-        current = json.loads((output / "encoder" / "current.json").read_text())
+        current = json.loads(_current(output, settings).read_text())
     except (OSError, ValueError):
         return {}
-    same = current.get("fit") == _fit_digest(settings)
     there = (output / "encoder" / str(current.get("encoder"))).is_dir()
-    return {"encoder": current["encoder"]} if same and there and current.get("request") != base else {}
+    return {"encoder": current["encoder"]} if there and current.get("request") != base else {}
 
 
-def _fit_digest(settings: DetectSettings) -> str:
-    return _digest(settings.model_dump(mode="json", include={"fit", "seed"}))
+def _current(output: Path, settings: DetectSettings) -> Path:
+    """Return the file that names the encoder fitted with such settings: others must not take its place."""
+    fit = _digest(settings.model_dump(mode="json", include={"fit", "seed"}))
+    return output / "encoder" / f"current-{fit}.json"
 
 
 def remember_encoder(run: Run, identity: str) -> None:
     """Let later runs in this output use this run's fitted encoder."""
-    current = {"encoder": identity, "request": run.request, "fit": _fit_digest(run.settings)}
-    write_atomically(run.output / "encoder" / "current.json", json.dumps(current))
+    current = {"encoder": identity, "request": run.request}
+    write_atomically(_current(run.output, run.settings), json.dumps(current))
 
 
 def _writable(output: Path) -> None:

@@ -89,7 +89,7 @@ def answering() -> Iterator[None]:
 
     try:
         yield
-    except httpx.TransportError:
+    except httpx.HTTPError:
         raise ServerError("prefect: its server stopped answering; the same call again resumes") from None
 
 

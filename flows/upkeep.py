@@ -15,7 +15,18 @@ from prefect.runtime import flow_run
 from embeddings.views import View
 from flows import stages
 from flows.detect import Tasks, closed_day
-from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
+from flows.run import (
+    STAGING,
+    Run,
+    begin,
+    discard,
+    locked,
+    named,
+    open_run,
+    remember_encoder,
+    sweep,
+    withdrawn,
+)
 from flows.settings import FITTED, DetectSettings
 from flows.times import DAY
 
@@ -52,16 +63,23 @@ def refit(
     asked = settings.model_copy(update={"encoder": FITTED, "views": (View.FULL,)})
     run = open_run(log, output, asked, (end - days * DAY, end))
     run = run.model_copy(update={"prior": {}, "request": f"{run.request}-refit"})
-    do = Tasks([])
-    with locked(run):
-        begin(run)
-        do(stages.sample, run)
-        do(stages.views, run, [View.FULL])
-        do(stages.fit, run)
-        identity = str((run.done("fit") or {})["identity"])
-        if identity:
-            remember_encoder(run, identity)
-        discard(run.folder)
+    try:
+        with locked(run), withdrawn(run):
+            identity = _fitted(run, Tasks([]))
+    except OSError as error:
+        raise named("begin", error, run.output) from None
+    return identity
+
+
+def _fitted(run: Run, do: Tasks) -> str:
+    begin(run)
+    do(stages.sample, run)
+    do(stages.views, run, [View.FULL])
+    do(stages.fit, run)
+    identity = str((run.done("fit") or {})["identity"])
+    if identity:
+        remember_encoder(run, identity)
+    discard(run.folder)
     return identity
 
 
@@ -95,7 +113,7 @@ def tidy(output: Path, keep_days: float, unfinished_days: float) -> dict[str, in
         superseded = [run for run in output.glob("superseded/date=*/run_id=*") if run.stat().st_mtime < old]
         for run in superseded:
             shutil.rmtree(run, ignore_errors=True)
-    used = _encoders_in_use(output)
+    used = _encoders_in_use(output, old)
     unused = [
         folder
         for folder in output.glob("encoder/*/")
@@ -109,17 +127,19 @@ def tidy(output: Path, keep_days: float, unfinished_days: float) -> dict[str, in
     return counts
 
 
-def _encoders_in_use(output: Path) -> set[str]:
-    """Return the encoders of unfinished and published runs, and the current one."""
+def _encoders_in_use(output: Path, old: float) -> set[str]:
+    """Return the encoders of unfinished and published runs, and those fitted since `old`."""
     used = set()
     for pattern in (
         f"{STAGING}/*/fit/done.json",
         f"{STAGING}/*/request.json",
-        "encoder/current.json",
+        "encoder/current-*.json",
         "date=*/run_id=*/manifest.json",  # last: a run that is finished meanwhile is then here
     ):
         for file in output.glob(pattern):
             try:
+                if file.parent.name == "encoder" and file.stat().st_mtime < old:
+                    continue  # an older one is used, or nobody asks for such a fit any more
                 found = json.loads(file.read_text())
             except FileNotFoundError:
                 continue

@@ -241,6 +241,18 @@ def test_a_share_in_which_accounts_differ_says_no_more_than_chance(bound, above,
     assert (said > 20).mean() < 0.02
 
 
+@pytest.mark.parametrize(("busy", "others"), [(160, 9 * [3]), (500, 9 * [10]), (800, 4 * [3])])
+def test_a_share_that_one_account_sets_says_no_more_than_chance(busy, others):
+    rng = np.random.default_rng(0)
+    account = np.repeat(np.arange(1 + len(others)), [busy, *others])
+
+    def e_value() -> float:
+        hits = rng.random(len(account)) < rng.beta(6, 2, 1 + len(others))[account]
+        return np.exp(log_e_value(share_ratio(hits, account, 0.75)[0]))
+
+    assert np.mean([e_value() for _ in range(1_000)]) < 1.2
+
+
 def test_one_account_with_most_of_the_events_is_not_the_crowd():
     def said(busy: int) -> float:
         account = np.repeat(np.arange(10), [busy, *[10] * 9])

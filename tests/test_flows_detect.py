@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.prefect_api import ask, latest_run, logs_of, tasks_of, until
 from tests.tiny import planted, report_all, rows, same_tables, use_tiny_encoder, write
 
 pytestmark = pytest.mark.prefect
+_ASKED = httpx.Request("POST", "http://localhost")
+UNAVAILABLE = httpx.HTTPStatusError("locked", request=_ASKED, response=httpx.Response(503, request=_ASKED))
 VIEWS = [str(view) for view in DetectSettings().views]
 
 
@@ -53,20 +56,25 @@ def test_a_run_is_published_where_the_server_does_not_answer_what_is_only_shown(
 ) -> None:
     from flows.detect import detect
 
-    def silent(*given: Any, **named: Any) -> None:
-        raise httpx.ConnectError("no such server")
+    def fails(error: httpx.HTTPError) -> Callable[..., None]:
+        def shown(*given: Any, **named: Any) -> None:
+            raise error
 
-    for shown in ("update_progress_artifact", "create_table_artifact"):
-        monkeypatch.setattr(f"flows.artifacts.{shown}", silent)
+        return shown
+
+    monkeypatch.setattr("flows.artifacts.update_progress_artifact", fails(httpx.ConnectError("no server")))
+    monkeypatch.setattr("flows.artifacts.create_table_artifact", fails(UNAVAILABLE))
     run_dir = detect(str(write(planted(), tmp_path)), tmp_path / "out")
     assert (run_dir / "campaigns.parquet").is_file()
-    said = "Prefect's server does not answer (ConnectError): it is not shown there"
-    assert until(lambda: [line for line in logs_of(latest_run()) if said in str(line)][1:])
+    said = "Prefect's server does not answer ({}): it is not shown there"
+    for error in ("ConnectError", "HTTPStatusError"):
+        assert until(lambda e=error: [line for line in logs_of(latest_run()) if said.format(e) in str(line)])
 
 
-def test_a_server_that_stops_answering_is_named_in_one_line() -> None:
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("too late"), UNAVAILABLE])
+def test_a_server_that_stops_answering_is_named_in_one_line(error: httpx.HTTPError) -> None:
     with pytest.raises(ServerError, match="stopped answering"), answering():
-        raise httpx.ReadTimeout("too late")
+        raise error
 
 
 @pytest.mark.usefixtures("prefect_api", "tiny")

@@ -9,11 +9,14 @@ import polars as pl
 import pytest
 
 from flows.errors import StageError
-from flows.pipeline import complete, plain
+from flows.pipeline import complete, plain, prepare
+from flows.publish import publish as publish_stage
 from flows.publish import settle
 from flows.redact import redact
-from flows.run import open_run
+from flows.report import report
+from flows.run import open_run, perform
 from flows.settings import DetectSettings, ShowSettings
+from flows.stages import evidence
 from tests.tiny import TABLES, planted, rows, tables, use_tiny_encoder, write
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -66,6 +69,21 @@ def test_an_earlier_run_of_the_same_day_moves_to_superseded(tmp_path: Path) -> N
     assert (tmp_path / "out" / "superseded" / DAY / first.name / "campaigns.parquet").exists()
     third = publish(tmp_path)
     assert (third, latest(tmp_path)["current"]["2026-06-01"]) == (first, first.name[7:])
+
+
+@pytest.mark.parametrize("later_first", [False, True])
+def test_two_windows_of_one_day_both_stay_and_the_later_is_current(tmp_path: Path, later_first: bool) -> None:
+    noon, half = 1_780_315_200_000_000, 43_200_000_000  # in London two nights begin on 29 March in UTC
+    windows = [(noon - half, noon), (noon, noon + half)]
+    made = {window: publish(tmp_path, window=window) for window in sorted(windows, reverse=later_first)}
+    early, late = (made[window] for window in windows)
+    assert {run.name for run in (tmp_path / "out" / DAY).iterdir()} == {early.name, late.name}
+    assert latest(tmp_path)["current"] == {"2026-06-01": late.name[7:]}
+    again = publish(tmp_path, seed=1, window=windows[0])
+    assert {run.name for run in (tmp_path / "out" / DAY).iterdir()} == {again.name, late.name}
+    assert latest(tmp_path)["current"] == {"2026-06-01": late.name[7:]}
+    whole = publish(tmp_path, window=(noon - half, noon + half))
+    assert [run.name for run in (tmp_path / "out" / DAY).iterdir()] == [whole.name]
 
 
 def test_latest_is_the_newest_window_whatever_was_run_last(tmp_path: Path) -> None:
@@ -130,6 +148,34 @@ def test_a_publication_cut_off_between_its_steps_is_mended(
     assert len(list((tmp_path / "out" / DAY).iterdir())) == 1
     second = publish(tmp_path, seed=1)
     assert [run.name for run in (tmp_path / "out" / DAY).iterdir()] == [second.name] != [first.name]
+
+
+def test_a_publication_that_was_cut_off_is_mended_by_the_next_of_another_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path)
+    real: Any = os.replace
+
+    def dies(source: Any, target: Any) -> None:
+        if "superseded" in str(target):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    noon, day = 1_780_315_200_000_000, 86_400_000_000
+    log = write(rows(), tmp_path)
+    waiting = open_run(str(log), tmp_path / "out", DetectSettings(), (noon + day, noon + 2 * day))
+    prepare(waiting, plain())
+    for stage in (evidence, report):  # it has looked for what was cut off before
+        perform(stage, waiting)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            publish(tmp_path, seed=1)
+    assert len(list((tmp_path / "out" / DAY).iterdir())) == 2
+    perform(publish_stage, waiting)
+    (left,) = (tmp_path / "out" / DAY).iterdir()
+    current = latest(tmp_path)["current"]
+    assert current == {"2026-06-01": left.name[7:], "2026-06-02": waiting.run_id}
 
 
 def test_a_run_that_is_superseded_before_it_is_cleared_away_is_published_again(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from flows.errors import InputError
 from flows.pipeline import complete, plain
 from flows.run import begin, open_run
 from flows.settings import DetectSettings
@@ -43,8 +45,6 @@ def detected(log: Path, output: Path, **settings: Any) -> dict[str, Any]:
 def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
     tmp_path: Path, fits: list[int]
 ) -> None:
-    from datetime import UTC, datetime
-
     from flows.upkeep import refit
 
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -62,6 +62,22 @@ def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
     assert detected(log, output, topics=6)["encoder"]["identity"] == "e2"
 
 
+@pytest.mark.usefixtures("prefect_api", "fits")
+def test_a_refit_leaves_nothing_of_a_log_that_turns_out_to_be_damaged(tmp_path: Path) -> None:
+    from flows.upkeep import refit
+
+    now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shift = now - timedelta(days=2) - START
+    log = write(rows().with_columns(timestamp=rows()["timestamp"] + shift), tmp_path)
+    column = pq.read_metadata(log).row_group(0).column(pq.read_schema(log).get_field_index("prompt"))
+    with log.open("r+b") as file:
+        file.seek(column.dictionary_page_offset or column.data_page_offset)
+        file.write(b"\0" * column.total_compressed_size)
+    with pytest.raises(InputError):
+        refit(str(log), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("prefect_api")
 def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     tmp_path: Path, fits: list[int]
@@ -76,7 +92,7 @@ def test_the_clean_up_leaves_published_runs_and_what_they_were_made_with(
     begin(open_run(str(log), output, DetectSettings(seed=2), (None, None)))
     (output / "vectors" / "e1").mkdir(parents=True, exist_ok=True)
     assert clean_up(output) == {"unfinished runs": 0, "superseded runs": 0, "encoders": 0}
-    for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*/"), *output.glob(".staging/*/")]:
+    for place in [*output.glob("superseded/*/*"), *output.glob("encoder/*"), *output.glob(".staging/*/")]:
         os.utime(place, (long_ago, long_ago))
     lost = output / "date=2026-05-01" / "run_id=r0" / "manifest.json"
     lost.parent.mkdir(parents=True)

@@ -29,7 +29,7 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     held, seen = rows[log.held_out[rows]], rows[~log.held_out[rows]]
     if not len(seen) or not len(held):
         return not_tested(Signal.CONSTANT_TOTAL, "no rows in one of the halves")
-    if log.n_slots < 3 * 24:
+    if log.n_days < 3:
         return not_tested(Signal.CONSTANT_TOTAL, "fewer than three days to compare")
     clumps = _clumps(log, group.members, held, seen)
     totals = np.bincount(log.hour[held], minlength=log.n_slots).astype(float)
@@ -67,7 +67,7 @@ def _clumps(log: Traffic, members: Ints, held: Ints, seen: Ints) -> Floats:
     days can fit. That is the mean over all turns: of what each account has more than its linking half lets
     expect the variances add up, and so do the means.
     """
-    n_days, m, place = -(-log.n_slots // 24), len(members), log.places(members)
+    n_days, m, place = log.n_days, len(members), log.places(members)
     hours = np.bincount(log.hour[seen] % 24, minlength=24) + 1.0
     a_row = len(held) * hours / hours.sum() / (len(seen) + n_days)  # expected, of a linking-half row of a day
     days = np.bincount(place[log.account[seen]] * n_days + log.hour[seen] // 24, minlength=m * n_days)

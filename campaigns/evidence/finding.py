@@ -10,6 +10,7 @@ from campaigns.vocabulary import Direction, Signal, Status
 
 MOST = np.log(1e6)  # no signal alone may say more: a model of people is never that good
 NOT_THERE = np.log(0.55)  # half is what is left where a ratio is nought: an operator may hide any one side
+KNOWN = 10  # accounts, as if of equal size, that tell how alike the events of one are
 RARE = np.log(1e3)  # odds against a crowd that is programs and nothing else
 
 
@@ -66,7 +67,8 @@ def share_ratio(
     shares of `bound` and more, with `above` of `bound` and less; for these, and for a single account, the
     ratio is -1. Events of one account are alike, so their number is divided by the design effect of
     clustering by account (Kish 1965). Where that exceeds 1 the ratio is Student's, by the effective number of
-    accounts, and else binomial. The share is fitted, which costs half a log n, as in a Bayesian mixture.
+    accounts, and else binomial; Student's as well where one or a few have most of the events, so that how
+    alike they are is hardly known. The share is fitted, which costs half a log n, as in a Bayesian mixture.
     """
     weight = np.ones(len(hits)) if weight is None else weight
     _, place = np.unique(account, return_inverse=True)
@@ -82,6 +84,6 @@ def share_ratio(
     n /= more
     one, other = max(share, 0.5 / n), max(1 - share, 0.5 / n)
     ratio = n * (one * np.log(one / bound) + other * np.log(other / (1 - bound)))
-    if more > 1:
+    if more > 1 or m < KNOWN:
         ratio = m / 2 * np.log1p(2 * max(ratio, 0.0) / (m - 1))
     return float(ratio - 0.5 * np.log(n)), share

@@ -25,7 +25,7 @@ def sustained(log: Traffic, group: Group) -> Finding:
     sits on a day or two, or a course that meets at one time of the day, at least three quarters. Accounts in
     hour blocks are counted, not rows. Not tested in windows of which two days are most.
     """
-    if log.n_slots * RUSHED <= RUSH:
+    if 24 * log.n_days * RUSHED <= RUSH:
         return not_tested(Signal.SUSTAINED, "the window is too short to tell a rush from steady work")
     seen, held = events(log, group)
     if not len(held) or not len(seen):
@@ -67,7 +67,7 @@ def _in_sittings(log: Traffic, seen: Ints, held: Ints) -> tuple[NDArray[np.bool_
 
     Of an account that was seen on fewer days it is not known on which it sat.
     """
-    days = -(-log.n_slots // 24)
+    days = log.n_days
     account, slot = np.divmod(np.concatenate([seen, held]), log.n_slots)
     accounts, place = np.unique(account, return_inverse=True)
     cell = place * days + slot // 24
