@@ -225,6 +225,19 @@ def test_trainings_and_courses_are_told_from_office_hours(sittings, direction):
     assert sustained(log, everybody(log)).direction is direction
 
 
+def test_three_days_are_three_days_in_an_office_as_well():
+    def told(days: int) -> tuple[Status, str | None]:
+        events = [(f"a{i % 40:02}", i % days * 24 + 8 + i // 40 % 12, i) for i in range(1200)]
+        log = traffic(*rows_at(events))
+        assert log.n_slots < days * 24
+        return sustained(log, everybody(log)).status, constant_total(log, everybody(log)).reason
+
+    assert told(3)[0] is Status.TESTED
+    assert told(2)[0] is Status.NOT_TESTED
+    assert "fewer than three days" in str(told(2)[1])
+    assert "fewer than three days" not in str(told(3)[1])
+
+
 @pytest.mark.parametrize(("bound", "above"), [(0.2, False), (0.75, False), (0.1, True)])
 @pytest.mark.parametrize("tight", [8.0, 30.0])
 def test_a_share_in_which_accounts_differ_says_no_more_than_chance(bound, above, tight):
