@@ -72,6 +72,8 @@ def detect(call: Any, log: Path, *more: object) -> Path:
         (["deploy", "LOG", "--output", "s3://bucket/out"], "--output s3://bucket/out: expected a folder"),
         (["evaluate", "TMP", "--truth", "LOG"], "is not the folder of a run"),
         (["show", "TMP"], "is not the folder of a run"),
+        (["show", 300 * "x"], "is not the folder of a run"),  # no such name can be
+        (["detect", "LOG", "--output", "OUT", "--encoder", "./" + 300 * "x"], "no encoder folder ./xxx"),
         (["simulate", "TMP", "--accounts", "0"], "accounts"),
         (["simulate", "TMP", "--campaigns", "no_such"], "no_such"),
         (["simulate", "TMP", "--start", "9999-12-28"], "7 days from 9999-12-28 end after 9999-12-30"),
