@@ -7,19 +7,7 @@ from typing import Protocol
 from flows import stages
 from flows.publish import publish, published
 from flows.report import report
-from flows.run import (
-    Counts,
-    Run,
-    StageFunction,
-    as_begun,
-    begin,
-    discard,
-    locked,
-    named,
-    perform,
-    sweep,
-    withdrawn,
-)
+from flows.run import Counts, Run, StageFunction, as_begun, begin, discard, locked, perform, sweep
 from flows.stages import shard_bounds
 from flows.watch import time_limit
 
@@ -61,18 +49,14 @@ def complete(run: Run, do: Do) -> Path:
 
     Waits while another process works at the same request. Whatever an InputError leaves behind is removed.
     """
-    try:
-        with locked(run):
-            run = as_begun(run)  # while this one waited
-            there = published(run)
-            if there is None:
-                sweep(run.output, run.settings.work.keep_days)
-                discard(run.place("publish"))  # of a run that another has superseded since
-                with withdrawn(run):
-                    there = pipeline(run, do)
-            discard(run.folder)
-    except OSError as error:  # between the stages: the lock, the request, the publication that is mended
-        raise named("begin", error, run.output) from None
+    with locked(run):
+        run = as_begun(run)  # while this one waited
+        there = published(run)
+        if there is None:
+            sweep(run.output, run.settings.work.keep_days)
+            discard(run.place("publish"))  # of a run that another has superseded since
+            there = pipeline(run, do)
+        discard(run.folder)
     return there
 
 

@@ -39,10 +39,7 @@ def publish(run: Run, part: str, out: Path) -> Counts:
     fitted = run.done("fit") or {}
     if fitted.get("fitted"):
         remember_encoder(run, fitted["identity"])
-    with _publishing(run.output):
-        _settle(run.output)  # another's, that was cut off
-        _announce(run.output, date, run.run_id)
-        _settle(run.output, result)
+    _put(run.output, date, run.run_id, result)
     return {"run_dir": target}
 
 
@@ -51,9 +48,7 @@ def published(run: Run) -> Path | None:
     settle(run.output)
     found = next(iter(sorted(run.output.glob(f"date=*/run_id={run.run_id}"))), None)
     if found and not (run.output / "latest.json").exists():
-        with _publishing(run.output):
-            _announce(run.output, found.parent.name.removeprefix("date="), run.run_id)
-            _settle(run.output)
+        _put(run.output, found.parent.name.removeprefix("date="), run.run_id)
     return found
 
 
@@ -64,9 +59,12 @@ def settle(output: Path) -> None:
             _settle(output)
 
 
-def _announce(output: Path, date: str, run_id: str) -> None:
-    """Write down which run is about to be published."""
-    write_atomically(output / STAGING / "publishing.json", json.dumps({"date": date, "run_id": run_id}))
+def _put(output: Path, date: str, run_id: str, result: Path | None = None) -> None:
+    """Finish what was cut off, write down which run is about to be published, and publish it."""
+    with _publishing(output):
+        _settle(output)
+        write_atomically(output / STAGING / "publishing.json", json.dumps({"date": date, "run_id": run_id}))
+        _settle(output, result)
 
 
 def _settle(output: Path, result: Path | None = None) -> None:
@@ -83,11 +81,11 @@ def _settle(output: Path, result: Path | None = None) -> None:
     date, run_id = f"date={asked['date']}", asked["run_id"]
     target = output / date / f"run_id={run_id}"
     if result or target.exists():
-        beside = [other for other in target.parent.glob("run_id=*") if other != target]
-        start, end = window = _window(target if target.exists() else result or target)
-        others = [other for other in beside if _meet(_window(other), window)]
-        later = [(of, other.name[len("run_id=") :]) for other in beside if (of := _window(other)[0]) >= end]
-        current = _current(output) | {asked["date"]: max([(start, run_id), *later])[1]}
+        window = _window(result or target)
+        beside = {other: _window(other) for other in target.parent.glob("run_id=*") if other != target}
+        others = [other for other, of in beside.items() if _meet(of, window)]
+        stay = [(of, other.name[len("run_id=") :]) for other, of in beside.items() if other not in others]
+        current = _current(output) | {asked["date"]: max([(window, run_id), *stay])[1]}
         newest = max(current)
         latest = {
             "run_dir": f"date={newest}/run_id={current[newest]}",

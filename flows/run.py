@@ -200,17 +200,25 @@ def _error_number(error: Exception, output: Path) -> int | None:
 
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Hold a request for this process; a second process that asks for the same waits here."""
+    """Hold a request for this process; a second process that asks for the same waits here.
+
+    Whatever an InputError leaves behind is removed; what the system says between the stages is named.
+    """
     path = _lock(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.warning("another process works at the same request; waiting for it")
-        lock.acquire()
-    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.warning("another process works at the same request; waiting for it")
+            lock.acquire()
         yield
+    except InputError:
+        _withdraw(run)
+        raise
+    except OSError as error:  # the lock, the request, the publication that is mended
+        raise named("begin", error, run.output) from None
     finally:
         lock.release()
 
@@ -219,17 +227,8 @@ def _lock(run: Run) -> Path:
     return run.output / STAGING / f"{run.request}.lock"
 
 
-@contextmanager
-def withdrawn(run: Run) -> Iterator[None]:
-    """Remove all that a run has left which its log or its settings make impossible; its lock is held."""
-    try:
-        yield
-    except InputError:
-        _withdraw(run)
-        raise
-
-
 def _withdraw(run: Run) -> None:
+    """Remove all that a run has left which its log or its settings make impossible; its lock is held."""
     discard(run.folder)
     with suppress(OSError):
         _lock(run).unlink()  # who waits for it sees that it is gone, and makes its own

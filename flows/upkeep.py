@@ -15,18 +15,7 @@ from prefect.runtime import flow_run
 from embeddings.views import View
 from flows import stages
 from flows.detect import Tasks, closed_day
-from flows.run import (
-    STAGING,
-    Run,
-    begin,
-    discard,
-    locked,
-    named,
-    open_run,
-    remember_encoder,
-    sweep,
-    withdrawn,
-)
+from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
 from flows.settings import FITTED, DetectSettings
 from flows.times import DAY
 
@@ -63,23 +52,16 @@ def refit(
     asked = settings.model_copy(update={"encoder": FITTED, "views": (View.FULL,)})
     run = open_run(log, output, asked, (end - days * DAY, end))
     run = run.model_copy(update={"prior": {}, "request": f"{run.request}-refit"})
-    try:
-        with locked(run), withdrawn(run):
-            identity = _fitted(run, Tasks([]))
-    except OSError as error:
-        raise named("begin", error, run.output) from None
-    return identity
-
-
-def _fitted(run: Run, do: Tasks) -> str:
-    begin(run)
-    do(stages.sample, run)
-    do(stages.views, run, [View.FULL])
-    do(stages.fit, run)
-    identity = str((run.done("fit") or {})["identity"])
-    if identity:
-        remember_encoder(run, identity)
-    discard(run.folder)
+    do = Tasks([])
+    with locked(run):
+        begin(run)
+        do(stages.sample, run)
+        do(stages.views, run, [View.FULL])
+        do(stages.fit, run)
+        identity = str((run.done("fit") or {})["identity"])
+        if identity:
+            remember_encoder(run, identity)
+        discard(run.folder)
     return identity
 
 

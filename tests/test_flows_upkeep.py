@@ -36,6 +36,13 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+def of_late(folder: Path) -> Path:
+    """Write the rows as if sent the day before yesterday."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shift = today - timedelta(days=2) - START
+    return write(rows().with_columns(timestamp=rows()["timestamp"] + shift), folder)
+
+
 def detected(log: Path, output: Path, **settings: Any) -> dict[str, Any]:
     run = open_run(str(log), output, DetectSettings(**settings), (None, None))
     return dict(json.loads((complete(run, plain()) / "manifest.json").read_text()))
@@ -47,10 +54,7 @@ def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
 ) -> None:
     from flows.upkeep import refit
 
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    shift = today - timedelta(days=2) - START
-    log = write(rows().with_columns(timestamp=rows()["timestamp"] + shift), tmp_path)
-    output = tmp_path / "out"
+    log, output = of_late(tmp_path), tmp_path / "out"
     assert detected(log, output)["encoder"]["identity"] == "e1"
     assert refit(str(log), output) == "e2"
     assert latest_run("refit encoder")["name"].startswith("refit encoder ")
@@ -66,9 +70,7 @@ def test_after_a_refit_runs_use_the_new_encoder_and_the_manifest_says_so(
 def test_a_refit_leaves_nothing_of_a_log_that_turns_out_to_be_damaged(tmp_path: Path) -> None:
     from flows.upkeep import refit
 
-    now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    shift = now - timedelta(days=2) - START
-    log = write(rows().with_columns(timestamp=rows()["timestamp"] + shift), tmp_path)
+    log = of_late(tmp_path)
     column = pq.read_metadata(log).row_group(0).column(pq.read_schema(log).get_field_index("prompt"))
     with log.open("r+b") as file:
         file.seek(column.dictionary_page_offset or column.data_page_offset)
