@@ -92,7 +92,8 @@ def judge(
             seen.set_aside(i, first.pop(i))
             aside.append(i)  # and stands for its parts
     order = sorted(first, key=lambda i: -seen.looked_at(i).log_e)
-    listed = [*order, *_others(log, seen.groups, aside + others, first)]
+    beside = _others(log, seen.groups, aside + others, first)
+    listed = [*order, *(i for i in seen.order if i in beside)]
     logger.info("%d groups judged, %d reported, %d listed", len(seen.groups), len(first), len(listed))
     asks = capabilities(texts)[log.rows["text"].to_numpy()]
     everybody = asks.sum(axis=0)

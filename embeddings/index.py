@@ -42,9 +42,11 @@ class IndexSettings:
     )
 
     def __post_init__(self) -> None:
-        """Refuse a factory that FAISS does not know."""
-        if not self.suits(_DIMENSIONS):
-            raise PydanticCustomError("factory", "expected a FAISS index-factory string such as IVF256,Flat")
+        """Refuse a factory that FAISS does not know, and one whose vectors are not numbered by their rows."""
+        if "IDMap" in self.factory or not self.suits(_DIMENSIONS):
+            raise PydanticCustomError(
+                "factory", "expected a FAISS index-factory string such as IVF256,Flat, without IDMap"
+            )
 
     def suits(self, dimension: int) -> bool:
         """Tell whether FAISS can make the factory's index of vectors of so many dimensions."""

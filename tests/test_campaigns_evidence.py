@@ -10,7 +10,7 @@ from campaigns.evidence.capability import capabilities, capability
 from campaigns.evidence.clock import off_the_clock
 from campaigns.evidence.constant_total import constant_total
 from campaigns.evidence.evenness import evenness
-from campaigns.evidence.finding import MOST, RARE, log_e_value, share_ratio
+from campaigns.evidence.finding import MOST, RARE, log_e_value, not_tested, share_ratio
 from campaigns.evidence.quota import quota
 from campaigns.evidence.repeats import question_bank, repeated, repeats
 from campaigns.evidence.rhythm import rhythm
@@ -18,12 +18,13 @@ from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
+from campaigns.explain import weigh
 from campaigns.groups import Group, profile_groups
 from campaigns.link import LinkSettings
 from campaigns.people import people
 from campaigns.profiles import MIN_ROWS
 from campaigns.traffic import traffic
-from campaigns.vocabulary import Capability, Direction, Status
+from campaigns.vocabulary import Capability, Direction, Explanation, Signal, Status
 from campaigns.volumes import volumes
 from tests.traffic_planted import START, group_of, numbers, plant, rows_at
 
@@ -55,13 +56,13 @@ def test_a_request_that_was_refused_and_sent_from_another_account_is_no_repeat()
     [
         (lambda account, i: 1.0, None),  # of the log: rounded times
         (lambda account, i: 20.0 * (i % 3), None),
-        (lambda account, i: (17 * account) % 60 + 0.2, Direction.NEUTRAL),
+        (lambda account, i: (17 * account) % 60 + 0.2, Direction.AGAINST),
         (lambda account, i: 5.0 * (7 * account + 5 * i) % 60, None),
         *(
-            (lambda account, i, n=n: (account / 30 / n + i / n) % 1 * 60, Direction.NEUTRAL)
+            (lambda account, i, n=n: (account / 30 / n + i / n) % 1 * 60, Direction.AGAINST)
             for n in (2, 3, 4, 6)  # times an hour
         ),
-        (lambda account, i: 0.3 + (account + i) / 40 if account % 3 else 31.0 * i % 60, Direction.NEUTRAL),
+        (lambda account, i: 0.3 + (account + i) / 40 if account % 3 else 31.0 * i % 60, Direction.AGAINST),
         (lambda account, i: (7.3 * i + 3.1 * account) % 60, Direction.FOR),
     ],
 )
@@ -124,15 +125,15 @@ def test_a_sample_hides_no_question_bank():
 
 def test_many_accounts_with_one_set_of_questions_are_not_betrayed_by_repeats():
     log = traffic(*rows_at([(f"a{i % 30}", i % 160, i % 12) for i in range(600)]))
-    assert question_bank(log, everybody(log), repeated(log)).direction is Direction.NEUTRAL
+    assert question_bank(log, everybody(log), repeated(log)).direction is Direction.AGAINST
 
 
 @pytest.mark.parametrize(
     ("accounts", "text", "direction"),
     [
         (400, lambda i: i // 8, Direction.FOR),  # eight answers to each prompt, from eight of many accounts
-        (20, lambda i: i // 8, Direction.NEUTRAL),  # from as many, which is most
-        (100, lambda i: i % 300, Direction.NEUTRAL),  # three of its own to each account, over and over
+        (20, lambda i: i // 8, Direction.AGAINST),  # from as many, which is most
+        (100, lambda i: i % 300, Direction.AGAINST),  # three of its own to each account, over and over
     ],
 )
 def test_a_long_list_of_which_each_prompt_is_asked_by_few_is_no_question_bank(accounts, text, direction):
@@ -151,7 +152,7 @@ def test_a_harvest_without_a_repeat_is_no_question_bank():
         ("one", Direction.FOR),
         ("three", Direction.FOR),
         ("drawn", Direction.FOR),  # two lists, each with replacement, one far longer than the other
-        ("popular", Direction.NEUTRAL),
+        ("popular", Direction.AGAINST),
         ("viral", Direction.NEUTRAL),
     ],
 )
@@ -191,7 +192,7 @@ def test_in_a_log_of_free_text_repeats_say_nothing():
     assert (finding.status, finding.log_e) == (Status.NOT_TESTED, None)
 
 
-@pytest.mark.parametrize(("hours", "direction"), [("flat", Direction.FOR), ("people", Direction.NEUTRAL)])
+@pytest.mark.parametrize(("hours", "direction"), [("flat", Direction.FOR), ("people", Direction.AGAINST)])
 def test_only_a_group_that_never_sleeps_is_round_the_clock(hours, direction):
     if hours == "flat":
         log = traffic(*plant(1, [("a", 40, "even", "flat", range(5))]))
@@ -202,11 +203,11 @@ def test_only_a_group_that_never_sleeps_is_round_the_clock(hours, direction):
 
 
 @pytest.mark.parametrize(
-    ("days", "direction"), [(range(7), Direction.FOR), ((3, 4), Direction.NEUTRAL), ((4,), Direction.NEUTRAL)]
+    ("days", "direction"), [(range(7), Direction.FOR), ((3, 4), Direction.AGAINST), ((4,), Direction.AGAINST)]
 )
 def test_a_crowd_before_one_date_is_told_from_work_that_goes_on(days, direction):
     rng = np.random.default_rng(0)
-    events = [(f"a{i % 40}", 24 * days[i // 2 % len(days)] + rng.integers(8, 18), i) for i in range(900)]
+    events = [(f"a{i % 40}", 24 * days[i // 40 % len(days)] + rng.integers(8, 18), i) for i in range(900)]
     log = traffic(*rows_at([*events, ("first", 0, 900), ("last", 167, 901)]))
     assert sustained(log, everybody(log)).direction is direction
 
@@ -214,8 +215,8 @@ def test_a_crowd_before_one_date_is_told_from_work_that_goes_on(days, direction)
 @pytest.mark.parametrize(
     ("sittings", "direction"),
     [
-        (lambda account, i: (24 * (account % 7) + 24 * (i % 2) * 3 + 9 + i % 3) % 168, Direction.NEUTRAL),
-        (lambda account, i: 24 * (i % 5) + 13 + i % 3, Direction.NEUTRAL),
+        (lambda account, i: (24 * (account % 7) + 24 * (i % 2) * 3 + 9 + i % 3) % 168, Direction.AGAINST),
+        (lambda account, i: 24 * (i % 5) + 13 + i % 3, Direction.AGAINST),
         (lambda account, i: 24 * (i % 5) + 8 + (7 * account + 3 * i) % 10, Direction.FOR),
     ],
 )
@@ -223,6 +224,12 @@ def test_trainings_and_courses_are_told_from_office_hours(sittings, direction):
     events = [(f"a{i % 40:02}", sittings(i % 40, i // 40), i) for i in range(1200)]
     log = traffic(*rows_at([*events, ("first", 0, 1200), ("last", 167, 1201)]))
     assert sustained(log, everybody(log)).direction is direction
+
+
+def test_of_accounts_seen_on_one_day_each_it_is_not_known_whether_work_goes_on():
+    events = [(f"a{i % 42:02}", 24 * (i % 7) + 8 + i // 42 % 12, i) for i in range(900)]
+    log = traffic(*rows_at(events))
+    assert sustained(log, everybody(log)).reason == "no account was seen on two days"
 
 
 def test_three_days_are_three_days_in_an_office_as_well():
@@ -283,7 +290,24 @@ def test_a_share_of_accounts_that_are_alike_is_a_likelihood_ratio_of_events():
     ratio, share = share_ratio(hits, account, 0.2)
     one, other = share * np.log(share / 0.2), (1 - share) * np.log((1 - share) / 0.8)
     assert ratio == pytest.approx(6_000 * (one + other) - 0.5 * np.log(6_000), rel=0.05)
-    assert share_ratio(hits, account, 0.1) == (-1.0, share)
+    one, other = share * np.log(share / 0.1), (1 - share) * np.log((1 - share) / 0.9)
+    assert share_ratio(hits, account, 0.1)[0] == pytest.approx(
+        -6_000 * (one + other) - 0.5 * np.log(6_000), rel=0.05
+    )
+    assert share_ratio(hits[:30], account[:30], 0.1)[0] <= -1  # of few events it is never less against
+
+
+def test_what_a_class_does_speaks_for_a_class():
+    def fits(hour) -> int:
+        log = traffic(*rows_at([(f"a{i % 40:02}", hour(i), i) for i in range(1_200)]))
+        found = {f.signal: f for f in (sustained(log, everybody(log)), round_clock(log, everybody(log)))}
+        found |= {s: not_tested(s, "of no concern") for s in (Signal.REPEATS, Signal.CLOCK)}
+        [said] = [w for w in weigh(found) if w.explanation is Explanation.CLASS]
+        assert set(said.speaks_for + said.speaks_against) <= {f.sentence for f in found.values()}
+        return len(said.speaks_for)
+
+    assert fits(lambda i: i // 40 % 5 * 24 + 18 + i // 200 % 2) == 2  # every evening from six to eight
+    assert fits(lambda i: i * 7 % 168) == 0
 
 
 def test_who_sat_on_two_days_with_few_requests_is_of_a_training():

@@ -30,7 +30,10 @@ def judge_of(rows, accounts, settings=JudgeSettings()):  # noqa: B008  (frozen)
     texts = pl.Series("text", [f"question number {i}" for i in range(rows.height)])
     topics = log.clusters["full"]
     nobody = np.full(log.n_accounts, -1)
-    return log, judge(log, topics, texts, nobody, settings, seed=0)
+    cases = judge(log, topics, texts, nobody, settings, seed=0)
+    order = [(not case.reported, -max(case.log_e, 0.0)) for case in cases]
+    assert order == sorted(order)
+    return log, cases
 
 
 def names_of(log, case):

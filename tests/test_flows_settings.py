@@ -39,6 +39,7 @@ def test_the_command_line_comes_before_the_file_and_only_for_what_it_names(tmp_p
         ("views = ['skeleton']", "views: expected different views, 'full' among them"),
         ("views = ['full', 'run', 'full']", "views: expected different views"),
         ("[index]\nfactory = 'nonsense'", "index: expected a FAISS index-factory string"),
+        ("[index]\nfactory = 'PCA16,IDMap2,Flat'", "such as IVF256,Flat, without IDMap"),
         ("seed = ", "cannot read"),
     ],
 )

@@ -64,11 +64,12 @@ def share_ratio(
     """Return the log-likelihood ratio of a share of hits to the nearest innocent share, and the share.
 
     hits (r,) from 0 to 1, account (r,) numbers, weight (r,), 1 by default: one entry an event. Innocent are
-    shares of `bound` and more, with `above` of `bound` and less; for these, and for a single account, the
-    ratio is -1. Events of one account are alike, so their number is divided by the design effect of
-    clustering by account (Kish 1965). Where that exceeds 1 the ratio is Student's, by the effective number of
-    accounts, and else binomial; Student's as well where one or a few have most of the events, so that how
-    alike they are is hardly known. The share is fitted, which costs half a log n, as in a Bayesian mixture.
+    shares of `bound` and more, with `above` of `bound` and less; for these the ratio says as much against an
+    operator as it would for one on the other side, and at least -1, which is what a single account says.
+    Events of one account are alike, so their number is divided by the design effect of clustering by account
+    (Kish 1965). Where that exceeds 1 the ratio is Student's, by the effective number of accounts, and else
+    binomial; Student's as well where one or a few have most of the events, so that how alike they are is
+    hardly known. The share is fitted, which costs half a log n, as in a Bayesian mixture.
     """
     weight = np.ones(len(hits)) if weight is None else weight
     _, place = np.unique(account, return_inverse=True)
@@ -76,7 +77,7 @@ def share_ratio(
     share = float(weight @ hits / n)
     held = np.bincount(place, weight) / n
     m = 1 / float(held @ held)  # a few that hold most of the events set the share themselves
-    if len(held) < 2 or (share <= bound if above else share >= bound):
+    if len(held) < 2:
         return -1.0, share
     apart = np.bincount(place, weight * (hits - share))
     alike = n * share * (1 - share) * (m - 1) / m
@@ -86,4 +87,6 @@ def share_ratio(
     ratio = n * (one * np.log(one / bound) + other * np.log(other / (1 - bound)))
     if more > 1 or m < KNOWN:
         ratio = m / 2 * np.log1p(2 * max(ratio, 0.0) / (m - 1))
-    return float(ratio - 0.5 * np.log(n)), share
+    fitted = 0.5 * np.log(n)
+    innocent = share <= bound if above else share >= bound
+    return float(min(-ratio - fitted, -1.0) if innocent else ratio - fitted), share

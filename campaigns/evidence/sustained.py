@@ -23,7 +23,8 @@ def sustained(log: Traffic, group: Group) -> Finding:
     days of each account that was seen on two; the four busiest hours of the day. Busiest in the linking half,
     so the held-out share is not a maximum over itself. Null: a crowd of one date, a training at which each
     sits on a day or two, or a course that meets at one time of the day, at least three quarters. Accounts in
-    hour blocks are counted, not rows. Not tested in windows of which two days are most.
+    hour blocks are counted, not rows. Not tested in windows of which two days are most, and where no account
+    was seen on two days unless the crowd has its date: each may have sat at a training, on its one day.
     """
     if 24 * log.n_days * RUSHED <= RUSH:
         return not_tested(Signal.SUSTAINED, "the window is too short to tell a rush from steady work")
@@ -32,14 +33,16 @@ def sustained(log: Traffic, group: Group) -> Finding:
         return not_tested(Signal.SUSTAINED, NO_HALF)
     account, slot = np.divmod(held, log.n_slots)
     before = seen % log.n_slots
-    sits, told = _in_sittings(log, seen, held)
-    if not told.any():
-        return not_tested(Signal.SUSTAINED, "no account was seen on two days")
-    ratio, share = min(
+    readings = [
         share_ratio(_in_rush(before, slot, log.n_slots), account, RUSHED),
-        share_ratio(sits[told], account[told], RUSHED),
         share_ratio(_in_lessons(before, slot), account, RUSHED),
-    )
+    ]
+    sits, told = _in_sittings(log, seen, held)
+    if told.any():
+        readings.append(share_ratio(sits[told], account[told], RUSHED))
+    ratio, share = min(readings)
+    if ratio > 0 and not told.any():
+        return not_tested(Signal.SUSTAINED, "no account was seen on two days")
     return Finding(
         Signal.SUSTAINED,
         Status.TESTED,
