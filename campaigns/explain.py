@@ -26,6 +26,7 @@ DECIDING = (
     *sorted(ONGOING),
     Signal.CLOCK,
 )
+PLAIN = (Explanation.NETWORK, Explanation.INDEPENDENT)
 SIDES = (HOURS, ONGOING)  # signals that show the same side of the rows
 # Signals without which an explanation would fit every group: it is left out where they could not be tested.
 UNTOLD = {Explanation.SERVICE: Signal.REPEATS, Explanation.SCHEDULED: Signal.CLOCK}
@@ -35,10 +36,14 @@ FEW = 5.0  # organisations, as if of equal size: four may be the departments of 
 
 
 class Model(NamedTuple):
-    """An innocent crowd: what it is, and the signals that speak against it when an operator shows them."""
+    """An innocent crowd: what it is, and the signals that speak against it when an operator shows them.
+
+    mark: the signal that speaks against an operator where what such a crowd alone does is seen.
+    """
 
     words: str
     betrayed_by: frozenset[Signal]
+    mark: Signal | None = None
 
 
 MODELS: Mapping[Explanation, Model] = {
@@ -53,25 +58,33 @@ MODELS: Mapping[Explanation, Model] = {
         frozenset({Signal.EVENNESS, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.SCHEDULED: Model(
-        "one published job that runs at fixed minutes, for every customer alike", frozenset({Signal.CLOCK})
+        "one published job that runs at fixed minutes, for every customer alike",
+        frozenset({Signal.CLOCK}),
+        Signal.CLOCK,
     ),
     Explanation.SERVICE: Model(
         "a metered service with many keys, its own or its customers'",
         frozenset({Signal.REPEATS, Signal.CONSTANT_TOTAL}),
     ),
     Explanation.CLASS: Model(
-        "a class, a course, an exam or a release day: everybody on the same few dates", ONGOING
+        "a class, a course, an exam or a release day: everybody on the same few dates",
+        ONGOING,
+        Signal.SUSTAINED,
     ),
     Explanation.VIRAL: Model(
         "a prompt that went round, or fixed inputs run again",
         frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
+        Signal.QUESTION_BANK,
     ),
     Explanation.ORGANISATION: Model("one organisation with many keys", frozenset()),
 }
 
 
 class Weighed(NamedTuple):
-    """How a group stands against one innocent explanation; log_e is what remains for an operator."""
+    """How a group stands against one innocent explanation; log_e is what remains for an operator.
+
+    marked: what such a crowd alone does was seen.
+    """
 
     explanation: Explanation
     log_e: float
@@ -79,6 +92,7 @@ class Weighed(NamedTuple):
     speaks_for: list[str]
     speaks_against: list[str]
     sentence: str
+    marked: bool
 
 
 # What few signals tell leaves least to weigh: a group that it explains needs no other signal.
@@ -115,8 +129,20 @@ def weigh(
             betrayed_by |= {Signal.TASKS}  # keys of other customers: each asks for what it needs
         if explanation in UNTOLD and findings[UNTOLD[explanation]].log_e is None:
             continue
-        weighed.append(_against(explanation, model.words, betrayed_by, findings, known))
+        weighed.append(_against(explanation, model, betrayed_by, findings, known))
     return weighed
+
+
+def best(weighed: Sequence[Weighed]) -> Weighed:
+    """Return the explanation that fits best, which nothing or least speaks against.
+
+    Of several that nothing speaks against one whose mark was seen, else plain users: how far below one their
+    e-values are only tells how many signals each is of.
+    """
+    least = min(weighed, key=lambda one: one.log_e)
+    fitting = [one for one in weighed if one.log_e <= 0]
+    plain = [one for one in fitting if one.explanation in PLAIN]
+    return next(iter([*(one for one in fitting if one.marked), *plain]), least)
 
 
 def untested(weighed: Sequence[Weighed]) -> list[Explanation]:
@@ -130,7 +156,7 @@ def untested(weighed: Sequence[Weighed]) -> list[Explanation]:
 
 def _against(
     explanation: Explanation,
-    words: str,
+    model: Model,
     betrayed_by: frozenset[Signal],
     findings: Mapping[Signal, Finding],
     known: Sequence[str],
@@ -152,7 +178,8 @@ def _against(
     verdict = (
         "What was seen does not rule it out." if log_e < RULED_OUT else "What was seen speaks against it."
     )
-    return Weighed(explanation, log_e, score, fits, fails, f"Could it be {words}? {verdict}")
+    marked = model.mark is not None and findings[model.mark].direction is Direction.AGAINST
+    return Weighed(explanation, log_e, score, fits, fails, f"Could it be {model.words}? {verdict}", marked)
 
 
 def _product(left: list[Finding]) -> float:

@@ -20,7 +20,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
-from campaigns.explain import RULED_OUT, Weighed, untested
+from campaigns.explain import RULED_OUT, Weighed, best, untested
 from campaigns.groups import Group, membership
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
@@ -65,7 +65,7 @@ class Case:
     @property
     def lookalike(self) -> Weighed:
         """The innocent explanation that fits best."""
-        return min(self.explanations, key=lambda weighed: weighed.log_e)
+        return best(self.explanations)
 
 
 def judge(

@@ -43,6 +43,8 @@ def describe(log: Simulated) -> pl.DataFrame:
         hour=pl.col("timestamp").dt.hour(),
         mates=pl.col("account_id").n_unique().over("org_id"),
         crowd=pl.col("account_id").n_unique().over("ip"),
+        twins=pl.col("account_id").n_unique().over("account_created"),
+        before=(pl.col("account_created") - pl.col("timestamp").min()).dt.total_seconds(),
         **{name: pl.col("prompt").str.contains(p) for name, p in SCRIPTS.items()},
     )
     hour = [(pl.col("hour") == h).mean().alias(f"hours:{h}") for h in range(0, 24)]
@@ -60,6 +62,8 @@ def describe(log: Simulated) -> pl.DataFrame:
         *[pl.col(c).mode().sort().first().alias(f"metadata:{c}") for c in USUAL],
         pl.col("mates").max().alias("metadata:mates"),
         pl.col("crowd").mean().log1p().alias("metadata:crowd"),
+        pl.col("twins").first().alias("metadata:twins"),
+        pl.col("before").first().alias("metadata:before"),
         (pl.col("status") != 200).mean().alias("metadata:errors"),
         pl.col("output_tokens").log1p().mean().alias("metadata:output"),
         (pl.col("timestamp") - pl.col("account_created"))

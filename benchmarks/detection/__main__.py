@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.detection import tables, windows_protocol
-from benchmarks.detection.jobs import apart, share_cores
+from benchmarks.detection.jobs import apart, positive, share_cores
 from benchmarks.detection.logs import Log, grid, planned, published
 from benchmarks.detection.rivals import RIVALS
 from benchmarks.detection.score import ABLATED, DRESSED, OURS, SAMPLED, TEXT_ONLY, first_seen, run_log, save
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
     parser.add_argument("--split", choices=("tuning", "heldout"), default="tuning")
-    parser.add_argument("--seeds", type=int, help="1; with --protocol 3, with --grid 10")
+    parser.add_argument("--seeds", type=positive, help="1; with --protocol 3, with --grid 10")
     parser.add_argument("--logs", type=int, help="no more than this many logs with campaigns")
     parser.add_argument(
         "--nulls", type=int, help="logs a seed without a campaign: 2, quick 1; 200 for a rate"
@@ -68,7 +68,10 @@ def arguments() -> argparse.Namespace:
         "--model", help="folder of a sentence-transformers model for --protocol; ours otherwise"
     )
     parser.add_argument(
-        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="logs at a time; 1 to compare seconds"
+        "--jobs",
+        type=positive,
+        default=min(2, os.cpu_count() or 1),
+        help="logs at a time; 1 to compare seconds",
     )
     parser.add_argument(
         "--methods", nargs="*", choices=[OURS, *RIVALS], help="all without; ours with --grid and --record"

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.detection.jobs import positive
 from benchmarks.detection.tables import markdown
 from campaigns.candidates import candidates, left
 from campaigns.evidence.repeats import repeated
@@ -41,9 +42,9 @@ def main() -> None:
     """Make the logs, weigh their groups, print and write the table, draw the plot."""
     parser = argparse.ArgumentParser(prog="benchmarks.detection.calibration", description=__doc__)
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
-    parser.add_argument("--logs", type=int, default=20)
+    parser.add_argument("--logs", type=positive, default=20)
     parser.add_argument("--accounts", type=int, default=2500, help="ordinary accounts a log")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=positive, default=1)
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     pack = pl.read_parquet(call.prompts) if call.prompts else None

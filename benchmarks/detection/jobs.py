@@ -27,6 +27,14 @@ def _alone(work: Callable[[Task], Result], task: Task) -> Result:
         return pool.submit(work, task).result()
 
 
+def positive(text: str) -> int:
+    """Read a number of things from the command line, one or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"expected 1 or more, got {number}")
+    return number
+
+
 def share_cores(jobs: int) -> None:
     """Let the processes to come use their share of the cores, where nothing else is said."""
     threads = str(max((os.cpu_count() or 1) // jobs, 1))

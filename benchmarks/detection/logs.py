@@ -24,6 +24,7 @@ PUBLISHED = {
     "trace_cleaning": (273, 1_100.0),
     "fixed_preamble": (3_500, 857.0),
 }
+MOST_ACCOUNTS = 25_000  # of a look-alike beside one of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,8 @@ def grid(name: str, split: str, seeds: int) -> list[Log]:
 def published() -> list[Log]:
     """List a day of each campaign of the public record, in its size, among 20,000 ordinary accounts.
 
-    Each has two or three look-alikes of as many accounts beside it, so that the logs have them all.
+    Each has two or three look-alikes of as many requests a day beside it, so that the logs have them all; of
+    as many accounts as that takes, up to MOST_ACCOUNTS.
     """
     innocent = [DECOYS[name] for name in names("tuning", campaigns=False)]
     logs = []
@@ -116,6 +118,9 @@ def published() -> list[Log]:
         settings = replace(PRESETS["realistic"], days=1, seed=30_000 + i)
         log = _log("campaigns", f"{accounts} x {rate:g} a day", settings, (), ())
         campaign = replace(SCENARIOS[name], accounts=accounts, per_day=rate)
-        beside = tuple(replace(decoy, accounts=accounts) for decoy in innocent[i :: len(PUBLISHED)])
+        beside = tuple(
+            replace(decoy, accounts=min(round(accounts * rate / decoy.per_day), MOST_ACCOUNTS))
+            for decoy in innocent[i :: len(PUBLISHED)]
+        )
         logs.append(replace(log, campaigns=(campaign,), decoys=beside))
     return logs

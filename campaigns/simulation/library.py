@@ -70,7 +70,7 @@ _CAMPAIGNS = (
     Scenario(
         name="camouflage", beats=True, shape=Shape.SUFFIX,
         sentence="A quarter of each account's traffic, the rest ordinary.", accounts=80, per_day=4,
-        share=0.25, partition=Partition.ROUND_ROBIN, hours=Hours.HUMAN, declared=_TEMPLATE,
+        share=0.25, hours=Hours.HUMAN, declared=_TEMPLATE,
     ),
     Scenario(
         name="short_lived", beats=True, shape=Shape.PREAMBLE,
@@ -230,7 +230,7 @@ _LOOKALIKES = (
     Scenario(
         name="localisation_bot", beats=True, shape=Shape.TRANSLATION,
         sentence="Shops that localise the strings they sell by.", accounts=50, per_day=5, share=0.8,
-        hours=Hours.OFFICE, draw=Draw.PEOPLE, bank=300, roles=_PEOPLE, families=6, split="heldout",
+        hours=Hours.OFFICE, draw=Draw.PEOPLE, roles=_PEOPLE, families=6, split="heldout",
         declared=(Giveaway.TOPIC, Giveaway.LENGTH, Giveaway.REPEATS, Giveaway.HOURS, Giveaway.LANGUAGE),
     ),
     Scenario(

@@ -116,7 +116,7 @@ def draw_people(n: int, pack: Pack, days: float, mean_rate: float, rng: Generato
         model=rng.choice(len(MODELS), n, p=MODEL_SHARES),
         endpoint=np.where(scripted == 1, rng.choice([1, 1, 2], n), rng.choice([0, 0, 0, 1], n)),
         plan=rng.choice(len(PLANS), n, p=PLAN_SHARES),
-        created=first - np.where(new, rng.exponential(0.05, n), np.exp(rng.uniform(0, 6.8, n))),
+        created=np.where(new, first - rng.exponential(0.05, n), _long_ago(n, rng)),
     )
 
 
@@ -140,12 +140,30 @@ def settle(parts: list[People], rng: Generator) -> People:
 
 
 def draw_crew(n: int, rate: float, pack: Pack, days: float, mean_rate: float, rng: Generator) -> People:
-    """Draw n accounts by the law for everybody, given that they are about as busy as `rate` rows a day."""
+    """Draw n accounts by the law for everybody, given that they are about as busy as `rate` rows a day.
+
+    They are different candidates, or twins would give them away, and there for the whole window, as old as
+    accounts that were there before.
+    """
     many = draw_people(CANDIDATES * n, pack, days, mean_rate, rng)
     order = np.argsort(many.rate, kind="stable")
     place = np.searchsorted(many.rate[order], rate * np.exp(rng.normal(0, 0.3, n)))
-    crew = take_people(many, order[np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1)])
-    return replace(crew, template=np.where(crew.template >= 0, np.arange(n), -1))
+    place = np.sort(np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1))
+    step = np.arange(n)  # to the next who is not taken yet, and at the busy end back again
+    place = np.minimum(np.maximum.accumulate(place - step) + step, len(order) - n + step)
+    crew = take_people(many, rng.permutation(order[place]))
+    return replace(
+        crew,
+        template=np.where(crew.template >= 0, np.arange(n), -1),
+        first=np.zeros(n),
+        last=np.full(n, float(days)),
+        created=_long_ago(n, rng),
+    )
+
+
+def _long_ago(n: int, rng: Generator) -> Floats:
+    """Draw when accounts were made that are older than the window, one to 900 days before its start."""
+    return -np.exp(rng.uniform(0, 6.8, n))
 
 
 def _habit(scripted: Ints, never: float, seldom: float, a: float, b: float, rng: Generator) -> Floats:

@@ -142,8 +142,6 @@ def _ordinary(
         beside = scenario.per_day * (1 - scenario.share) / scenario.share
         rate[crew] = beside * rng.gamma(2.0, 0.5, len(crew)) if scenario.share < 1 else 0.0
         people.n_interests[crew] = np.maximum(people.n_interests[crew] - (2 if scenario.beats else 1), 1)
-        people.created[crew] -= people.first[crew]
-        people.first[crew], people.last[crew] = 0.0, float(settings.days)
     everyone = np.arange(len(people))
     counts = day_counts(people, everyone, rate, settings.days, rng)
     who, time, session = session_times(

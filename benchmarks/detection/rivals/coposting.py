@@ -17,7 +17,9 @@ FARTHEST = 12  # later rows of one object that a row is paired with
 
 def coposting_groups(traffic: pl.DataFrame, space: Space, seed: int) -> list[list[str]]:
     """Link accounts by repeated co-actions and return the components."""
-    opening = pl.col("prompt").str.replace_all(r"\d", "").str.extract(r"^((?:\S+\s+){0,7}\S+)")
+    opening = (
+        pl.col("prompt").str.replace_all(r"\d", "").str.strip_chars().str.extract(r"^((?:\S+\s+){0,7}\S+)")
+    )
     rows = traffic.select(object=opening, t=pl.col("timestamp").dt.epoch("us")).with_columns(
         a=pl.Series(space.account)
     )

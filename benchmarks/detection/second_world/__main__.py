@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.detection import tables
 from benchmarks.detection.__main__ import gathered
-from benchmarks.detection.jobs import share_cores
+from benchmarks.detection.jobs import positive, share_cores
 from benchmarks.detection.second_world.score import EVERY, FEW, scored
 from benchmarks.detection.summary import Record, alarms, found_by, summary
 
@@ -23,9 +23,9 @@ def main() -> None:
     """Make the logs, detect, print and write the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks.detection.second_world", description=__doc__)
     parser.add_argument("--prompts", type=Path, help="a prompt pack; the project's own generator otherwise")
-    parser.add_argument("--logs", type=int, default=10)
+    parser.add_argument("--logs", type=positive, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=positive, default=1)
     parser.add_argument("--output", type=Path, default=Path("bench-out/detection"))
     call = parser.parse_args()
     share_cores(call.jobs)

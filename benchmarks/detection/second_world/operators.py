@@ -71,7 +71,7 @@ def operate(world: World, name: str, campaign: Campaign, *, drawn: bool) -> None
         theirs = times[who == i]
         world.send(account, theirs + rng.exponential(0.01, len(theirs)), write)
         if campaign.share < 1:
-            world.live(account, campaign.rate * (1 / campaign.share - 1), spread=0.0)
+            world.live(account, campaign.rate * (1 / campaign.share - 1))
 
 
 def _queue(campaign: Campaign, rng: np.random.Generator) -> Hours:

@@ -43,7 +43,7 @@ class World:
 
     def account(self, kind: str, org: str = "", asn: int = -1, addresses: Sequence[str] = ()) -> Account:
         """Open an account; what is not given is its own."""
-        rng, name = self.rng, f"u{len(self.kinds):05}{self.rng.integers(1 << 24):06x}"
+        rng, name = self.rng, f"u{self.rng.integers(1 << 62):016x}"
         self.kinds[name] = kind
         asn = asn if asn >= 0 else int(rng.zipf(1.3) % 400)
         own = [self.address(asn) for _ in range(1 + rng.poisson(1.0))]
