@@ -16,7 +16,11 @@ Ints = NDArray[np.int64]
 Labels = NDArray[np.int32] | Ints
 _WORD = rf"[\p{{L}}--[{UNSPACED}]][[\p{{L}}\p{{M}}\p{{N}}'’]--[{UNSPACED}]]+"  # for polars, like the next
 # Addresses and keys, also with a blank between tokens: what they are made of are no words.
-_NO_WORDS = r"[\w+-]+(?: ?[.+-] ?[\w+-]+)* ?@ ?[\w+-]+(?: ?\. ?[\w+-]+)+|[a-z0-9_-]{20,}"
+_NO_WORDS = (
+    r"[\w+-]+(?: ?[.+-] ?[\w+-]+)* ?@ ?[\w+-]+(?: ?\. ?[\w+-]+)+|[a-z0-9_-]{20,}"
+    # of three pieces or more, one of them with a digit
+    r"|(?:\w+ - )*\w*\d\w*(?: - \w+){2,}|(?:\w+ - )+\w*\d\w*(?: - \w+)+|(?:\w+ - ){2,}\w*\d\w*"
+)
 _PAIR = rf"[{UNSPACED}]{{2}}"  # two letters are about a word there
 _BUT_FIRST = rf"[{UNSPACED}]([{UNSPACED}]+)"  # of each run, for the pairs that begin at its second letter
 # Words that only join others, in English, which most logs are full of: they tell of no subject.

@@ -19,7 +19,7 @@ class InputError(HydrascopeError):
 
 
 class ServerError(HydrascopeError):
-    """Prefect's server does not answer, or not to us; nothing was begun."""
+    """Prefect's server does not answer, or not to us."""
 
 
 class StageError(HydrascopeError):

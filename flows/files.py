@@ -1,5 +1,6 @@
 """The files of a log on whatever holds them: which they are, what their folders say, what identifies them."""
 
+import errno
 import hashlib
 import json
 import re
@@ -13,9 +14,10 @@ import fsspec
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
-from flows.errors import InputError
+from flows.errors import HydrascopeError, InputError, StorageError
 
 SUFFIXES = (".parquet", ".pq", ".parq")
+AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 Fixed = Mapping[str, str | int | None]  # what key=value folders say of a file, by column
 
@@ -35,7 +37,9 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
         else:
             root, files = _parent(path), [path] if fs.isfile(path) else []
     except Exception as error:  # stores have errors of their own
-        raise InputError(f"cannot open {url}: {first_line(error)}") from None  # it may name accounts
+        raise (
+            away(error) or InputError(f"cannot open {url}: {first_line(error)}")  # it may name accounts
+        ) from None
     if not files:
         raise InputError(
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
@@ -109,9 +113,18 @@ def open_parquet(fs: fsspec.AbstractFileSystem, path: str, names: Mapping[Any, s
         raise unreadable(path, names, "as Parquet", error) from None
 
 
-def unreadable(path: str, names: Mapping[Any, str], how: str, error: Exception) -> InputError:
+def away(error: Exception) -> StorageError | None:
+    """Return the error of a store that does not answer just now, None where the file is at fault."""
+    if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in AWAY:
+        return StorageError("begin", f"the log's store does not answer: {type(error).__name__}")
+    return None
+
+
+def unreadable(path: str, names: Mapping[Any, str], how: str, error: Exception) -> HydrascopeError:
     """Return the error of a file of a log that cannot be read; raise it from None: its cause has the path."""
-    return InputError(f"cannot read {shown(path, names)} {how}: {shown(first_line(error), names)}")
+    return away(error) or InputError(
+        f"cannot read {shown(path, names)} {how}: {shown(first_line(error), names)}"
+    )
 
 
 def first_line(error: Exception) -> str:

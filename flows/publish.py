@@ -6,6 +6,7 @@ latest.json is swapped in last. A kill between any two of these steps is mended 
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from flows.source import OPTIONAL
 from flows.times import day, instant
 from flows.versions import versions
 
+logger = logging.getLogger(__name__)
 ORDER = ("sample", "views", "fit", "embed", "index", "neighbours", "cluster", "link", "evidence", "report")
 
 
@@ -44,10 +46,10 @@ def publish(run: Run, part: str, out: Path) -> Counts:
 
 
 def published(run: Run) -> Path | None:
-    """Return the folder of this very run, where it is published already; a lost latest.json is made again."""
+    """Return the folder of this very run, where it is published; latest.json is made again if lost."""
     settle(run.output)
     found = next(iter(sorted(run.output.glob(f"date=*/run_id={run.run_id}"))), None)
-    if found and not (run.output / "latest.json").exists():
+    if found and _latest(run.output) is None:
         _put(run.output, found.parent.name.removeprefix("date="), run.run_id)
     return found
 
@@ -99,6 +101,8 @@ def _settle(output: Path, result: Path | None = None) -> None:
         if result and not target.exists():
             os.replace(result, target)
         for other in others:
+            if _log(other) != _log(target):
+                logger.warning("a run of another log is moved aside: an output is for the runs of one log")
             _supersede(output, other)
         os.replace(prepared, output / "latest.json")
     journal.unlink()
@@ -109,12 +113,28 @@ def _current(output: Path) -> dict[str, str]:
 
     Where it is lost the folders tell: earlier runs of the same hours lie elsewhere.
     """
-    try:
-        known = json.loads((output / "latest.json").read_text())["current"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    known = _latest(output)
+    if known is None:
         folders = sorted(output.glob("date=*/run_id=*"), key=_window)  # of a day the latest
         known = {run.parent.name[len("date=") :]: run.name[len("run_id=") :] for run in folders}
     return {date: run for date, run in known.items() if (output / f"date={date}" / f"run_id={run}").exists()}
+
+
+def _latest(output: Path) -> dict[str, str] | None:
+    """Return the run of each day that latest.json names, None where it is not there or damaged."""
+    try:
+        known = json.loads((output / "latest.json").read_text())["current"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return known if isinstance(known, dict) else None
+
+
+def _log(run: Path) -> str | None:
+    """Return the log that a run read, from its manifest; None where that does not tell."""
+    try:
+        return str(json.loads((run / "manifest.json").read_text())["inputs"]["log"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _window(run: Path) -> tuple[datetime, datetime]:

@@ -8,6 +8,7 @@ from flows.settings import ShowSettings
 # Identifiers of people and systems, broadly: what is shown explains a campaign, it need not be complete.
 # Whole texts are read, so none begins within a word that it could be in: that would take quadratic time.
 # First a mark that each has, if any: most texts have none, and a pattern is slow to find that out.
+KEY = 20  # characters, from which what has a digit is a key
 _IDENTIFIERS = (
     ("@", re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
     (".", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
@@ -16,10 +17,19 @@ _IDENTIFIERS = (
         re.compile(r"(?<![\w:])[0-9A-Fa-f]{3,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b"),
         "[address]",
     ),
-    ("", re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
+    # Before numbers, which would take its last digits and leave the rest.
     ("", re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
+    ("", re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
 )
+
+
+def _spaced_key(found: re.Match[str]) -> str:
+    key = found[0].replace(" ", "")
+    return "[key]" if len(key) >= KEY and re.search(r"\d", key) else found[0]
+
+
 _SPACED = (  # the same as views write them, with a blank between tokens
+    (" - ", re.compile(r"(?<![\w-])(?<!\w - )\w+(?: - \w+){1,12}\b"), _spaced_key),
     ("@", re.compile(r"(?<!\w)\w+(?: [.+-] \w+){0,8} @ \w+(?: [.-] \w+)+"), "[e-mail]"),
     (" . ", re.compile(r"\b\d{1,3}(?: \. \d{1,3}){3}\b"), "[address]"),
     (" : ", re.compile(r"\b[0-9A-Fa-f]{3,4}(?:(?: :)+ [0-9A-Fa-f]{1,4}){2,7}\b"), "[address]"),

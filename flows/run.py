@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from embeddings.encoders import EncoderSettings
@@ -207,12 +207,10 @@ def locked(run: Run) -> Iterator[None]:
     path = _lock(run)
     lock = FileLock(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.warning("another process works at the same request; waiting for it")
-            lock.acquire()
+        while not lock.is_locked:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # who held it has withdrawn all that was there
+                _acquire(lock)
         yield
     except InputError:
         _withdraw(run)
@@ -221,6 +219,14 @@ def locked(run: Run) -> Iterator[None]:
         raise named("begin", error, run.output) from None
     finally:
         lock.release()
+
+
+def _acquire(lock: BaseFileLock) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.warning("another process works at the same request; waiting for it")
+        lock.acquire()
 
 
 def _lock(run: Run) -> Path:
@@ -359,8 +365,13 @@ def _current(output: Path, settings: DetectSettings) -> Path:
     return output / "encoder" / f"current-{fit}.json"
 
 
-def remember_encoder(run: Run, identity: str) -> None:
-    """Let later runs in this output use this run's fitted encoder."""
+def remember_encoder(run: Run, identity: str, *, instead: bool = False) -> None:
+    """Let later runs in this output use this run's fitted encoder; not `instead` of one that they have.
+
+    Of two first runs the one that ends first has fitted theirs, and a refit is not undone by an older run.
+    """
+    if not instead and _prior(run.output, run.request, run.settings):
+        return
     current = {"encoder": identity, "request": run.request}
     write_atomically(_current(run.output, run.settings), json.dumps(current))
 

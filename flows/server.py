@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -60,8 +61,8 @@ def orchestrated(console: Console) -> Iterator[None]:
 
 
 def configured() -> bool:
-    """Tell whether a Prefect API is named in the environment or in the active profile."""
-    if os.environ.get("PREFECT_API_URL"):
+    """Tell whether a Prefect API is named in the environment, the working folder or the active profile."""
+    if os.environ.get("PREFECT_API_URL") or _named_here():
         return True
     try:
         profiles = tomllib.loads((_home() / "profiles.toml").read_text())
@@ -69,6 +70,23 @@ def configured() -> bool:
         return False
     active = os.environ.get("PREFECT_PROFILE", profiles.get("active"))
     return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
+
+
+def _named_here() -> bool:
+    """Tell whether one of the files that Prefect looks for in the working folder names an API."""
+    for name, path in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
+        try:
+            found: Any = tomllib.loads(Path(name).read_text())
+            for key in (*path, "api", "url"):
+                found = found[key]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return bool(found)
+    try:
+        lines = Path(".env").read_text().splitlines()
+    except (OSError, ValueError):
+        return False
+    return any(line.strip().startswith("PREFECT_API_URL=") for line in lines)
 
 
 def check_answer() -> None:
@@ -147,7 +165,9 @@ def _await(server: subprocess.Popen[bytes], url: str, home: Path) -> None:
     until = time.monotonic() + START_LIMIT
     while time.monotonic() < until:
         if server.poll() is not None:
-            raise ServerError(f"prefect: its server ended at once, see {home / 'hydrascope-server.log'}")
+            said = (home / "hydrascope-server.log").read_text(errors="replace").splitlines()
+            last = next((line for line in reversed(said) if line.strip()), "it said nothing")
+            raise ServerError(f"prefect: its server ended at once: {last.strip()[:200]}")
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310
                 if answer.status == 200:

@@ -73,19 +73,15 @@ def views(run: Run, part: str, out: Path) -> Counts:
 def fit(run: Run, part: str, out: Path) -> Counts:
     """Say which encoder this run uses; fit one to the log when none is named and none was fitted before."""
     if run.settings.encoder != FITTED:
-        return {"encoder": run.settings.encoder, "identity": run.encoder, "fitted": False}
+        return {"identity": run.encoder, "fitted": False}
     folder = run.output / "encoder"
     if run.prior.get("encoder") and (folder / run.prior["encoder"]).is_dir():
-        return {
-            "encoder": str(folder / run.prior["encoder"]),
-            "identity": run.prior["encoder"],
-            "fitted": False,
-        }
+        return {"identity": run.prior["encoder"], "fitted": False}
     from embeddings.fit import fit_encoder
 
     texts = pl.read_parquet(run.place("views", View.FULL) / "texts.parquet", glob=False)
     if texts.is_empty():
-        return {"encoder": "", "identity": "", "fitted": False}
+        return {"identity": "", "fitted": False}
     counts = texts["count"].to_numpy().astype(np.int64)
     model = out / "model"
     identity = fit_encoder(texts["text"].to_list(), counts, model, run.settings.fit, run.settings.seed)
@@ -98,7 +94,7 @@ def fit(run: Run, part: str, out: Path) -> Counts:
         except OSError:
             if not kept.is_dir():  # nor has another run put it there meanwhile
                 raise
-    return {"encoder": str(kept), "identity": identity, "fitted": True}
+    return {"identity": identity, "fitted": True}
 
 
 def embed(run: Run, part: str, out: Path) -> Counts:
@@ -111,7 +107,8 @@ def embed(run: Run, part: str, out: Path) -> Counts:
     if start == end:
         np.save(out / "vectors.npy", np.zeros((0, 1), dtype=np.float32))
         return {"texts": 0, "encoded": 0}
-    encoder = _encoder(_done(run, "fit")["encoder"], run.settings.encoding)
+    fitted = run.output / "encoder" / _done(run, "fit")["identity"]  # wherever the output is by now
+    encoder = _encoder(run.settings.encoder if run.encoder else str(fitted), run.settings.encoding)
     store = VectorStore(run.output / "vectors", max_bytes=run.settings.work.store_bytes)
     vectors, n_new = store.encode(encoder, texts[start:end].to_list())
     np.save(out / "vectors.npy", vectors)

@@ -60,7 +60,7 @@ def refit(
         do(stages.fit, run)
         identity = str((run.done("fit") or {})["identity"])
         if identity:
-            remember_encoder(run, identity)
+            remember_encoder(run, identity, instead=True)
         discard(run.folder)
     return identity
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,42 @@ def test_latest_is_the_newest_window_whatever_was_run_last(tmp_path: Path) -> No
     found = latest(tmp_path)
     assert found["run_dir"] == f"date=2026-06-02/{newer.name}"
     assert found["current"] == {"2026-06-01": older.name[7:], "2026-06-02": newer.name[7:]}
+
+
+@pytest.mark.parametrize("left", ["", '{"run_dir": ', "[]", '{"current": [1]}'])
+def test_a_damaged_latest_is_made_again_by_the_call_that_finds_its_run(tmp_path: Path, left: str) -> None:
+    run = publish(tmp_path)
+    before = latest(tmp_path)
+    (tmp_path / "out" / "latest.json").write_text(left)
+    assert publish(tmp_path) == run
+    assert latest(tmp_path) == before
+
+
+def test_a_run_of_another_log_is_not_moved_aside_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(tmp_path)
+    publish(tmp_path, seed=1)
+    assert "another log" not in caplog.text
+    (tmp_path / "b").mkdir()
+    other = write(rows(), tmp_path / "b")
+    complete(open_run(str(other), tmp_path / "out", DetectSettings(seed=2), (None, None)), plain())
+    assert "a run of another log is moved aside" in caplog.text
+
+
+def test_a_run_that_began_before_an_encoder_was_there_leaves_the_one_that_is(tmp_path: Path) -> None:
+    log, out = write(planted(), tmp_path), tmp_path / "out"
+    days = [("2026-06-01", "2026-06-02"), ("2026-06-02", "2026-06-03")]
+    windows = [
+        tuple(int(datetime.fromisoformat(f"{at}T00:00:00+00:00").timestamp() * 1e6) for at in day)
+        for day in days
+    ]
+    first, second = (open_run(str(log), out, DetectSettings(), window) for window in windows)
+    runs = [complete(first, plain()), complete(second, plain())]
+    again = [complete(open_run(str(log), out, DetectSettings(), window), plain()) for window in windows]
+    assert again[0] == runs[0]
+    current = [json.loads(file.read_text())["request"] for file in out.glob("encoder/current-*.json")]
+    assert current == [first.request]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -212,12 +249,15 @@ def test_a_full_disk_leaves_the_last_published_run_untouched(
 
 @pytest.mark.parametrize("how", ["nothing", "identifiers", "everything"])
 def test_what_is_to_be_blanked_is_in_no_table_and_not_in_the_report(tmp_path: Path, how: str) -> None:
-    said = pl.col("prompt").str.replace("careful tutor", "careful tutor, jane.doe@example.com,")
+    keys = "550e8400-e29b-41d4-a716-446655440000, ABCD-EFGH-12JK-LMN9-QRS7"
+    told = f"careful tutor, jane.doe@example.com, {keys},"
+    said = pl.col("prompt").str.replace("careful tutor", told)
     log = write(planted().with_columns(said), tmp_path)
     settings = DetectSettings.model_validate({"show": {"redact": how}})
     run = complete(open_run(str(log), tmp_path / "out", settings, (None, None)), plain())
     shown = [table.write_json() for table in tables(run).values()] + [(run / "report.html").read_text()]
-    assert any("jane" in text for text in shown) == (how == "nothing")
+    for piece in ("jane", "a716", "abcd", "ABCD", "LMN9"):
+        assert any(piece in text for text in shown) == (how == "nothing" and piece != "abcd"), piece
     assert any("careful" in text for text in shown) == (how != "everything")
 
 
@@ -237,5 +277,7 @@ def test_a_prompt_is_blanked_before_it_is_cut_however_long_its_words() -> None:
     assert redact("2001:db8::1 9:30:45", settings) == "[address] 9:30:45"
     assert redact("AKIAIOSFODNN7EXAMPLE", settings) == "[key]"
     assert redact("call +1 (555) 123-4567 now", settings) == "call [number] now"
-    for word in ("a", "a-", "a.", "a@", "abc:"):
+    assert redact("my sk-proj-abcdefghijklmnopqrst-12345678", settings) == "my [key]"
+    assert redact("a state - of - the - art method in 2 - 3 steps", ShowSettings()).endswith("2 - 3 steps")
+    for word in ("a", "a-", "a.", "a@", "abc:", "a - ", "a1 - "):
         assert len(redact(word * 300_000, settings)) == 21

@@ -19,9 +19,9 @@ from filelock import FileLock
 
 from embeddings.clusters import cluster_vectors
 from flows import stages
-from flows.errors import InputError, StageError, StorageError
+from flows.errors import HydrascopeError, InputError, StageError, StorageError
 from flows.pipeline import complete, plain, prepare
-from flows.run import Run, begin, load_run, open_run, perform, sweep
+from flows.run import Run, begin, load_run, locked, open_run, perform, sweep
 from flows.settings import DetectSettings
 from flows.stages import vectors_of
 from tests.tiny import planted, rows, same_tables, tables, use_tiny_encoder, write
@@ -193,6 +193,44 @@ def test_a_run_that_was_cut_off_is_resumed_from_where_the_log_was_moved(tmp_path
     moved = log.rename(tmp_path / "moved.parquet")
     run_dir = complete(open_run(str(moved), tmp_path / "out", DetectSettings(), (None, None)), plain())
     assert json.loads((run_dir / "manifest.json").read_text())["inputs"]["log"] == str(moved)
+
+
+def test_a_run_that_was_cut_off_is_resumed_where_its_output_was_moved(tmp_path: Path) -> None:
+    log = str(write(planted(), tmp_path))
+
+    def dies(stage: str, part: str, counts: dict[str, Any]) -> None:
+        if stage == "fit":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(open_run(log, tmp_path / "out", DetectSettings(), (None, None)), plain(dies))
+    (tmp_path / "out").rename(tmp_path / "moved")
+    run_dir = complete(open_run(log, tmp_path / "moved", DetectSettings(), (None, None)), plain())
+    assert run_dir.is_relative_to(tmp_path / "moved")
+
+
+def test_who_waits_for_a_call_that_is_refused_looks_for_itself(tmp_path: Path) -> None:
+    run = open_run(str(write(rows(), tmp_path)), tmp_path / "out", DetectSettings(), (None, None))
+    begun, said = threading.Event(), list[str]()
+
+    def refused() -> None:
+        try:
+            with locked(run):
+                begin(run)
+                begun.set()
+                time.sleep(0.3)
+                raise InputError("the log is at fault")
+        except HydrascopeError as error:
+            said.append(str(error))
+
+    calls = [threading.Thread(target=refused) for _ in range(2)]
+    calls[0].start()
+    begun.wait()
+    calls[1].start()
+    for called in calls:
+        called.join()
+    assert said == ["the log is at fault"] * 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

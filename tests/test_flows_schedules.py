@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.server import QUIET
+from flows.server import QUIET, configured
 from tests.prefect_api import ask, until
 from tests.tiny import START, rows, write
 
@@ -36,6 +36,27 @@ def finished(name: str) -> list[dict[str, Any]]:
 def call(url: str, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     whole = os.environ | {"PREFECT_API_URL": url} | env
     return subprocess.run([*words], capture_output=True, text=True, env=whole, cwd=ROOT, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("prefect.toml", "[api]\nurl = 'http://127.0.0.1:9/api'"),
+        ("pyproject.toml", "[tool.prefect.api]\nurl = 'http://127.0.0.1:9/api'"),
+        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api"),
+        ("prefect.toml", "[server]\nephemeral = {}"),
+    ],
+)
+def test_a_server_that_a_file_of_the_working_folder_names_is_the_one_that_prefect_asks(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(text)
+    asked = "from prefect.settings import PREFECT_API_URL; print(PREFECT_API_URL.value())"
+    env = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=env, check=True)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    assert configured() == (said.stdout.strip() != "None")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.errors import InputError
+from flows.errors import InputError, StorageError
 from flows.source import BATCH_BYTES, REQUIRED, batches, open_source
 from flows.times import DAY
 
@@ -194,6 +194,26 @@ def test_an_error_that_is_a_stores_own_is_one_line() -> None:
     fsspec.register_implementation("locked", Locked)
     with pytest.raises(InputError, match=r"^cannot open locked://logs: Unable to locate credentials$"):
         open_source("locked://logs", {})
+
+
+@pytest.mark.parametrize("error", [TimeoutError(110, "timed out"), ConnectionResetError(), OSError(5, "EIO")])
+def test_a_store_that_does_not_answer_may_answer_later(
+    error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def away(*_: object, **__: object) -> None:
+        raise error
+
+    with fsspec.open("memory://logs/part.parquet", "wb") as file:
+        pq.write_table(table(), file)
+    source = open_source("memory://logs", {})
+    monkeypatch.setattr(MemoryFileSystem, "_open", away)
+    with pytest.raises(StorageError, match=r"the log's store does not answer"):
+        list(batches(source, ["prompt"]))
+    monkeypatch.setattr(MemoryFileSystem, "isdir", away)
+    with pytest.raises(StorageError, match=r"the log's store does not answer"):
+        open_source("memory://logs", {})
 
 
 def test_columns_are_mapped_and_a_mapped_column_must_be_there(tmp_path: Path) -> None:
