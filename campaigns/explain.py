@@ -133,6 +133,11 @@ def weigh(
     return weighed
 
 
+def readable(name: str) -> str:
+    """Return a name of a vocabulary as it is said."""
+    return name.replace("_", " ")
+
+
 def best(weighed: Sequence[Weighed]) -> Weighed:
     """Return the explanation that fits best, which nothing or least speaks against.
 
@@ -175,9 +180,10 @@ def _against(
     ]
     fails = [*known, *(f.sentence for f in left if f.direction is Direction.FOR)]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
-    verdict = (
-        "What was seen does not rule it out." if log_e < RULED_OUT else "What was seen speaks against it."
-    )
+    against = [readable(f.signal) for f in left if f.direction is Direction.FOR]
+    verdict = "What was seen does not rule it out."
+    if log_e >= RULED_OUT:
+        verdict = f"What was seen speaks against it: {', '.join(against) or 'its organisations'}."
     marked = model.mark is not None and findings[model.mark].direction is Direction.AGAINST
     return Weighed(explanation, log_e, score, fits, fails, f"Could it be {model.words}? {verdict}", marked)
 

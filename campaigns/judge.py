@@ -20,7 +20,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
-from campaigns.explain import RULED_OUT, Weighed, best, untested
+from campaigns.explain import RULED_OUT, Weighed, best, readable, untested
 from campaigns.groups import Group, membership
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
@@ -35,6 +35,7 @@ from campaigns.weighing import Weighing
 logger = logging.getLogger(__name__)
 OTHERS = 200  # most groups that are listed beside those that are reported: nobody reads on
 TEXTS_READ = 30
+MIXED = 1 / 3  # of a group's accounts, from which it is said first that they are of reported campaigns
 GONE = "stands out, but most of its accounts are of other campaigns, or do otherwise than the rest of it"
 
 
@@ -103,9 +104,13 @@ def judge(
         group, looked = first.get(i, seen.groups[i]), seen.looked_at(i)
         aim, asked = capability(log, group, asks, everybody)
         gone = i not in first and seen.q_values[i] <= settings.level
-        reason = GONE if gone else _reason(first.get(i), seen.groups[i], looked.explanations)
+        reason = GONE
+        if not gone:
+            reason = _reason(first.get(i), seen.groups[i], looked.explanations, len(seen.groups))
         if i not in first and (both := len(np.intersect1d(group.members, known))):
-            reason += f"; {both:,} of its accounts {'is' if both == 1 else 'are'} of reported campaigns"
+            n = len(group.members)
+            shared = f"{both:,} of its {n:,} accounts {'is' if both == 1 else 'are'} of reported campaigns"
+            reason = f"{shared}; as a whole: {reason}" if MIXED * n <= both else f"{reason}; {shared}"
         cases.append(
             Case(
                 group=group,
@@ -257,9 +262,9 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
     return {finding.signal: finding for finding in found}
 
 
-def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighed]) -> str:
-    """Say why a group is reported, as this campaign, or why it is not."""
-    least = min(explanations, key=lambda weighed: weighed.log_e)
+def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighed], n_judged: int) -> str:
+    """Say why a group is reported, as this campaign, or why it is not, among so many that were judged."""
+    least, fits = min(explanations, key=lambda weighed: weighed.log_e), best(explanations).explanation
     if campaign is not None:
         said = "stands out against independent users and every innocent explanation that could be tested"
         if weighed_on.whole:
@@ -273,13 +278,18 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
                 f"; {gone:,} of the accounts that the evidence is of {'is' if gone == 1 else 'are'} left out"
             )
         if unknown := untested(explanations):
-            said += f"; the log does not tell whether it is {' or '.join(unknown)}"
+            said += f"; the log does not tell whether it is {' or '.join(map(readable, unknown))}"
         return said
     by = "; judged by all that its accounts sent" if weighed_on.whole else ""
     if least.log_e > 0:
+        against = readable(least.explanation)
+        e_value = np.exp(least.log_e)
         if least.log_e < RULED_OUT:
-            return f"stands out a little, not enough to rule out {least.explanation}{by}"
-        return f"stands out, but not enough among all groups judged; least against: {least.explanation}{by}"
-    if least.explanation is Explanation.INDEPENDENT:
+            return f"stands out a little (e-value {e_value:.3g}), not enough to rule out {against}{by}"
+        return (
+            f"stands out (e-value {e_value:,.0f}), but not enough among {n_judged:,} judged groups; "
+            f"what was seen speaks least against {against}{by}"
+        )
+    if fits is Explanation.INDEPENDENT:
         return f"its accounts behave like independent users{by}"
-    return f"better explained innocently: {least.explanation}{by}"
+    return f"better explained innocently: {readable(fits)}{by}"

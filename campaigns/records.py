@@ -185,7 +185,7 @@ def _evidence(case: Case, cid: str) -> list[Record]:
             "status": str(f.status),
             "reason": f.reason,
             "direction": str(f.direction if f.status is Status.TESTED else Direction.NEUTRAL),
-            "statistic": f.statistic,
+            "statistic": f.statistic if f.statistic is not None and np.isfinite(f.statistic) else None,
             "effect": f.effect,
             "null_model": f.null_model,
             "p_value": None if f.log_e is None else float(min(1.0, np.exp(-f.log_e))),

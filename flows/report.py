@@ -27,6 +27,14 @@ def report(run: Run, part: str, out: Path) -> Counts:
         name: _by_campaign(tables / f"campaign_{name}.parquet", ids)
         for name in ("evidence", "explanations", "exemplars", "accounts")
     }
+    days = (
+        pl.scan_parquet(tables / "prompts.parquet", glob=False)
+        .filter(pl.col("campaign_id").is_in(ids))
+        .group_by("campaign_id", day=pl.col("timestamp").dt.date())
+        .agg(n=pl.col("weight").sum())
+        .sort("campaign_id", "day")
+        .collect()
+    )
     pages = Environment(
         loader=PackageLoader("campaigns", "report"),
         autoescape=True,
@@ -44,6 +52,7 @@ def report(run: Run, part: str, out: Path) -> Counts:
         campaigns=campaigns,
         reported=reported,
         others=[campaign for campaign in campaigns if not campaign["reported"]][:OTHERS],
+        days_of=_grouped(days),
         **parts,
     )
     (out / "report.html").write_text(text, "utf-8")
@@ -52,7 +61,11 @@ def report(run: Run, part: str, out: Path) -> Counts:
 
 def _by_campaign(table: Path, ids: list[str]) -> dict[str, Rows]:
     """Read the rows of some campaigns, by campaign, in the order of the table."""
-    rows = pl.scan_parquet(table, glob=False).filter(pl.col("campaign_id").is_in(ids)).collect()
+    return _grouped(pl.scan_parquet(table, glob=False).filter(pl.col("campaign_id").is_in(ids)).collect())
+
+
+def _grouped(rows: pl.DataFrame) -> dict[str, Rows]:
+    """Return rows by campaign, in their order."""
     found: dict[str, Rows] = defaultdict(list)
     for row in rows.iter_rows(named=True):
         found[row["campaign_id"]].append(row)

@@ -57,7 +57,7 @@ def write_results(run: Run, out: Path) -> Counts:
     write(out / "campaign_evidence.parquet", found.evidence, tables.CAMPAIGN_EVIDENCE)
     write(out / "campaign_explanations.parquet", found.explanations, tables.CAMPAIGN_EXPLANATIONS)
     names = [campaign["campaign_id"] for campaign in found.campaigns]
-    shown = _exemplars(names, cases, inputs, run)
+    shown = _exemplars(names, cases, found.campaign_of_row, inputs, run)
     write(out / "campaign_exemplars.parquet", shown, tables.CAMPAIGN_EXEMPLARS)
     write(out / "clusters.parquet", _clusters(run, log, ids, found), tables.CLUSTERS)
     _write_prompts(run, log, ids, found.campaign_of_row, out)
@@ -151,13 +151,20 @@ def _several(log: Traffic, case: Case, templates: dict[int, str]) -> str:
     return " | ".join(dict.fromkeys(templates[i] for i in few)) if 2 * counts[few].sum() > len(labels) else ""
 
 
-def _exemplars(names: list[str], cases: list[Case], inputs: Inputs, run: Run) -> list[Record]:
-    """Choose prompts that show each case: nearest its centre, halfway out, and farthest from it."""
+def _exemplars(
+    names: list[str], cases: list[Case], campaign: pl.Series, inputs: Inputs, run: Run
+) -> list[Record]:
+    """Choose prompts that show each case: nearest its centre, halfway out, and farthest from it.
+
+    Of its own requests, as its keywords are, unless all are of stronger cases; campaign (n,): whose each is.
+    """
     out: list[Record] = []
     text = inputs.log.rows["text"].to_numpy()
     shown = inputs.prompts.str.head(run.settings.show.characters).hash().to_numpy()
     for name, case in zip(names, cases, strict=True):
         rows = case.group.member_rows(inputs.log)
+        own = rows[(campaign.gather(rows) == name).to_numpy()]
+        rows = own if len(own) else rows
         for same in (text, shown):  # one row a text, the first, and of texts that are cut alike one
             rows = rows[np.sort(np.unique(same[rows], return_index=True)[1])]
         points = inputs.vectors[text[rows]]

@@ -49,7 +49,7 @@ def test_an_even_group_round_the_clock_is_reported_with_its_accounts():
     assert reported(log, cases) == [{"hydr"}]
     case = next(case for case in cases if case.reported)
     assert len(case.group.members) == 40
-    assert case.decision_reason.endswith("does not tell whether it is metered_service or one_organisation")
+    assert case.decision_reason.endswith("does not tell whether it is metered service or one organisation")
     ids, day = dict.fromkeys(case.group.clusters, "k"), datetime(2026, 6, 1, tzinfo=UTC)
     [said] = records(log, [case], ids, [Wording("", [])], (day, day)).campaigns
     by_name = dict(line.split(": ", 1) for line in said["not_tested"])
@@ -296,8 +296,10 @@ def test_what_a_known_operator_leaves_of_a_group_is_judged_without_it():
     known = set(names[0]) | set(names[1])
     for case in cases:
         both = len(known & set(log.accounts["account_id"].gather(case.group.members)))
-        said = f"; {both} of its accounts {'is' if both == 1 else 'are'} of reported campaigns"
-        assert case.decision_reason.endswith(said) == (not case.reported and both > 0)
+        n = len(case.group.members)
+        said = f"{both} of its {n} accounts {'is' if both == 1 else 'are'} of reported campaigns"
+        assert (said in case.decision_reason) == (not case.reported and both > 0)
+        assert case.decision_reason.startswith(said) == (not case.reported and 3 * both >= n)
     assert any("of reported campaigns" in case.decision_reason for case in cases)
 
 
@@ -376,11 +378,14 @@ def test_accounts_that_all_ask_about_everything_have_no_profile():
 def test_a_group_that_only_false_discovery_control_leaves_out_is_not_called_innocent():
     _, cases = judged(0, [("hydra", 40, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
     assert not any(case.reported for case in cases)
-    assert cases[0].decision_reason.startswith("stands out, but not enough")
+    assert cases[0].decision_reason.startswith(f"stands out (e-value {np.exp(cases[0].log_e):,.0f}), but not")
     assert cases[-1].decision_reason.startswith(("better explained", "its accounts behave"))
     _, few = judged(3, [("hydra", 5, "even", "flat", range(200, 210))], JudgeSettings(level=1e-12))
     little, by = few[0].decision_reason.split("; ")
-    assert little == "stands out a little, not enough to rule out customers_automation"
+    e_value = np.exp(few[0].log_e)
+    assert (
+        little == f"stands out a little (e-value {e_value:.3g}), not enough to rule out customers automation"
+    )
     assert by == "judged by all that its accounts sent"
 
 

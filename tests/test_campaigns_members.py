@@ -409,7 +409,7 @@ def test_a_report_says_of_how_many_of_its_accounts_the_evidence_is():
     assert len(came_later) > 5
     told, untold = best.decision_reason.rsplit("; ", 1)
     assert told.endswith(f"of 50 accounts, whose work {len(came_later)} more share")
-    assert untold.endswith("whether it is metered_service or one_organisation")
+    assert untold.endswith("whether it is metered service or one organisation")
 
 
 def chained(seed: int) -> tuple[Traffic, np.ndarray, np.ndarray]:

@@ -37,7 +37,8 @@ def constant_total(log: Traffic, group: Group) -> Finding:
     clump = float(each @ totals / totals.sum())
     if clump < CLUMPED:
         return not_tested(
-            Signal.CONSTANT_TOTAL, "independent accounts would be about as steady: no turns to take"
+            Signal.CONSTANT_TOTAL,
+            "its accounts send few requests at a time: others would be as steady",
         )
     expected = hour_shares(log, seen) * totals.sum()
     fano = float(((totals - expected) ** 2).sum() / totals.sum())

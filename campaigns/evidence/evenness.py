@@ -39,6 +39,6 @@ def evenness(seen: Volumes) -> Finding:
         len(rates),
         f"{len(rates):,} accounts sent {whole.rows.mean():.1f} sampled rows each on average, with a variance "
         f"of {dispersion:.1f} times the mean, sampling undone; accounts of one rate give 1, ordinary users "
-        "many times that.",
+        f"many times that: {'more even than people are' if ratio > 0 else 'people explain as much'}.",
         ratio,
     )

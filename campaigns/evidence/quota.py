@@ -6,6 +6,8 @@ from campaigns.evidence.finding import Finding, log_e_value, not_tested
 from campaigns.vocabulary import Signal, Status
 from campaigns.volumes import AT_CAP, Volumes
 
+HALF = 0.5  # of the accounts: where fewer are near the median, it is no quota that makes them so
+
 
 def quota(seen: Volumes) -> Finding:
     """Weigh the members' row counts: one common rate against rates of people that are cut off by a quota.
@@ -34,6 +36,8 @@ def quota(seen: Volumes) -> Finding:
             "a quota would leave those who do not reach it volumes of their own."
             if ratio > 0
             else "a quota that most of them use up explains as much."
+            if near >= HALF
+            else "the rest have volumes of their own, as people do."
         ),
         ratio,
     )
