@@ -12,7 +12,7 @@ from campaigns.laws import Ints
 from campaigns.traffic import Traffic
 from campaigns.vocabulary import Capability, Signal, Status
 
-LEAST = 0.25  # of a group's requests, or it is not what the group is after
+LEAST = 1 / 3  # of a group's requests, or it is not what the group is after
 READ = 4_000  # characters of a text
 OFTEN = 1.5  # times as often as in the rest of the log
 _LANGUAGES = (
