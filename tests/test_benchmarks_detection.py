@@ -75,8 +75,10 @@ def planted() -> pl.DataFrame:
 
 @pytest.mark.parametrize("method", [coposting_groups, cosine_groups])
 def test_a_planted_crew_is_a_group_of_its_own(planted: pl.DataFrame, method):
-    groups = method(planted, text_space(planted, 0), 0)
-    assert [f"op{i}" for i in range(10)] in [sorted(g) for g in groups]
+    numbered = pl.concat_str(pl.lit("966 "), "prompt").alias("prompt")
+    for traffic in (planted, planted.with_columns(numbered)):
+        groups = method(traffic, text_space(traffic, 0), 0)
+        assert [f"op{i}" for i in range(10)] in [sorted(g) for g in groups]
 
 
 def test_our_tf_idf_is_that_of_scikit_learn():
@@ -121,8 +123,11 @@ def test_days_of_the_public_record_have_its_sizes_and_an_ordinary_crowd():
     assert max(requests.values()) == pytest.approx(3e6, rel=0.001)
     assert all(log.settings.days == 1 and len(log.campaigns) == 1 for log in published())
     assert min(log.settings.accounts for log in published()) == 20_000
-    beside = [(d.name, d.accounts == log.campaigns[0].accounts) for log in published() for d in log.decoys]
-    assert sorted(beside) == sorted((n, True) for n, d in DECOYS.items() if d.split == "tuning")
+    beside = [(decoy, requests[log.strength]) for log in published() for decoy in log.decoys]
+    assert sorted(d.name for d, _ in beside) == sorted(n for n, d in DECOYS.items() if d.split == "tuning")
+    for decoy, campaigns in beside:  # at equal volume, as far as so many accounts would be a crowd
+        as_many = decoy.accounts * decoy.per_day == pytest.approx(campaigns, abs=decoy.per_day)
+        assert as_many or (decoy.accounts == 25_000 and decoy.accounts * decoy.per_day < campaigns)
 
 
 def test_the_public_record_is_not_played_under_the_name_of_another_plan(monkeypatch, capsys):
@@ -133,6 +138,14 @@ def test_the_public_record_is_not_played_under_the_name_of_another_plan(monkeypa
         said = capsys.readouterr().err.splitlines()[-1]
         assert "--record" in said
         assert other[0] in said
+
+
+@pytest.mark.parametrize("words", [["--jobs", "0"], ["--seeds", "-1"]])
+def test_a_number_of_nothing_is_refused(words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks.detection", *words])
+    with pytest.raises(SystemExit, match="2"):
+        arguments()
+    assert words[0] in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_interval_of_nine_in_ten_is_wilsons():
