@@ -43,8 +43,12 @@ def one_or_two(log: Traffic, accounts: Ints, others: Ints, people: People) -> fl
     """Return the log-likelihood ratio of one operator for all to one for either, by all that they sent.
 
     By rates, and by the models that are asked where these speak against one operator: that two crews ask the
-    same models says nothing, since all use the few that there are.
+    same models says nothing, since all use the few that there are. Accounts of both are left out: as of two
+    operators they would have to be explained twice.
     """
+    accounts, others = np.setdiff1d(accounts, others), np.setdiff1d(others, accounts)
+    if not len(accounts) or not len(others):
+        return 0.0
     return _ratio(*(_fit(log, some, people) for some in (np.union1d(accounts, others), accounts, others)))
 
 

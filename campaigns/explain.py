@@ -72,7 +72,7 @@ MODELS: Mapping[Explanation, Model] = {
         Signal.SUSTAINED,
     ),
     Explanation.VIRAL: Model(
-        "a prompt that went round, or fixed inputs run again",
+        "a prompt or a set of questions that went round, or fixed inputs run again",
         frozenset({Signal.QUESTION_BANK, Signal.CONSTANT_TOTAL}),
         Signal.QUESTION_BANK,
     ),

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from campaigns.crews import crews
+from campaigns.crews import OTHER_OPERATOR, crews, one_or_two
 from campaigns.groups import Group, about, gathered
 from campaigns.judge import JudgeSettings, judge
 from campaigns.marks import found_in, mark_of
@@ -45,6 +45,17 @@ def test_clusters_that_a_group_alone_makes_up_are_gathered_and_popular_ones_are_
     labels = set(log.clusters["full"][whole.rows].tolist())
     assert set(range(100, 110)) <= labels
     assert not labels & set(range(4, 60))
+
+
+def test_accounts_of_both_groups_do_not_make_two_operators_one():
+    crowds = [("slow", 30, "even", "flat", range(100, 110)), ("fast", 40, "brisk", "flat", range(100, 110))]
+    log = log_of(0, crowds, {})
+    law = people(log, log.clusters["full"], 0)
+    slow, fast = numbers(log, "slow"), numbers(log, "fast")
+    apart = one_or_two(log, slow, fast[20:], law)
+    assert apart < OTHER_OPERATOR
+    assert one_or_two(log, np.union1d(slow, fast[:20]), fast, law) == apart
+    assert one_or_two(log, slow, slow[:5], law) == 0
 
 
 def test_a_campaign_grows_to_all_who_work_with_its_template_and_leaves_out_who_tried_it_once():
