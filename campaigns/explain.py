@@ -183,7 +183,8 @@ def _against(
     against = [readable(f.signal) for f in left if f.direction is Direction.FOR]
     verdict = "What was seen does not rule it out."
     if log_e >= RULED_OUT:
-        verdict = f"What was seen speaks against it: {', '.join(against) or 'its organisations'}."
+        others = "its organisations" if known else "all of it together"
+        verdict = f"What was seen speaks against it: {', '.join(against) or others}."
     marked = model.mark is not None and findings[model.mark].direction is Direction.AGAINST
     return Weighed(explanation, log_e, score, fits, fails, f"Could it be {model.words}? {verdict}", marked)
 

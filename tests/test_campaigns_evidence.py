@@ -18,7 +18,7 @@ from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
 from campaigns.evidence.template import template
-from campaigns.explain import weigh
+from campaigns.explain import best, weigh
 from campaigns.groups import Group, profile_groups
 from campaigns.link import LinkSettings
 from campaigns.people import people
@@ -298,16 +298,22 @@ def test_a_share_of_accounts_that_are_alike_is_a_likelihood_ratio_of_events():
 
 
 def test_what_a_class_does_speaks_for_a_class():
-    def fits(hour) -> int:
+    def fits(hour) -> tuple[int, Explanation]:
         log = traffic(*rows_at([(f"a{i % 40:02}", hour(i), i) for i in range(1_200)]))
         found = {f.signal: f for f in (sustained(log, everybody(log)), round_clock(log, everybody(log)))}
-        found |= {s: not_tested(s, "of no concern") for s in (Signal.REPEATS, Signal.CLOCK)}
-        [said] = [w for w in weigh(found) if w.explanation is Explanation.CLASS]
+        found |= {
+            s: not_tested(s, "of no concern") for s in (Signal.REPEATS, Signal.CLOCK, Signal.QUESTION_BANK)
+        }
+        weighed = weigh(found)
+        [said] = [w for w in weighed if w.explanation is Explanation.CLASS]
         assert set(said.speaks_for + said.speaks_against) <= {f.sentence for f in found.values()}
-        return len(said.speaks_for)
+        return len(said.speaks_for), best(weighed).explanation
 
-    assert fits(lambda i: i // 40 % 5 * 24 + 18 + i // 200 % 2) == 2  # every evening from six to eight
-    assert fits(lambda i: i * 7 % 168) == 0
+    assert fits(lambda i: i // 40 % 5 * 24 + 18 + i // 200 % 2) == (
+        2,
+        Explanation.CLASS,
+    )  # every evening from six to eight
+    assert fits(lambda i: i * 7 % 168) == (0, Explanation.INDEPENDENT)
 
 
 def test_who_sat_on_two_days_with_few_requests_is_of_a_training():
