@@ -233,7 +233,8 @@ def main() -> None:
         lines += [row(size, method, some) for method, some in rounds.items()]
         if "hydrascope" in methods:
             took = [one[0] for one in rounds["hydrascope"] if not isinstance(one, str)]
-            times |= {size: float(np.median(took))} if took else {}
+            if took:
+                times[size] = float(np.median(took))
         (OUT / "clusters.md").write_text("\n".join([*lines, "", exponents(times), ""]))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from campaigns.evidence.finding import MOST, Finding
 from campaigns.laws import log_mean_exp
-from campaigns.vocabulary import Direction, Explanation, Signal
+from campaigns.vocabulary import Direction, Explanation, Signal, readable
 
 HOURS = frozenset({Signal.RHYTHM, Signal.CONSTANT_TOTAL})  # two ways in which hours betray an operator
 ONGOING = frozenset({Signal.ROUND_CLOCK, Signal.SUSTAINED})  # either rules out a class: averaged
@@ -133,21 +133,16 @@ def weigh(
     return weighed
 
 
-def readable(name: str) -> str:
-    """Return a name of a vocabulary as it is said."""
-    return name.replace("_", " ")
-
-
 def best(weighed: Sequence[Weighed]) -> Weighed:
     """Return the explanation that fits best, which nothing or least speaks against.
 
     Of several that nothing speaks against one whose mark was seen, else plain users: how far below one their
     e-values are only tells how many signals each is of.
     """
-    least = min(weighed, key=lambda one: one.log_e)
     fitting = [one for one in weighed if one.log_e <= 0]
+    marked = [one for one in fitting if one.marked]
     plain = [one for one in fitting if one.explanation in PLAIN]
-    return next(iter([*(one for one in fitting if one.marked), *plain]), least)
+    return (marked or plain or [min(weighed, key=lambda one: one.log_e)])[0]
 
 
 def untested(weighed: Sequence[Weighed]) -> list[Explanation]:
@@ -178,13 +173,14 @@ def _against(
         )  # such a crowd shows it as well
         or (f.direction is Direction.AGAINST and f.signal not in OPERATOR - betrayed_by)
     ]
-    fails = [*known, *(f.sentence for f in left if f.direction is Direction.FOR)]
+    telling = [f for f in left if f.direction is Direction.FOR]
+    fails = [*known, *(f.sentence for f in telling)]
     score = float(1 / (1 + np.exp(min(log_e, 700))))
-    against = [readable(f.signal) for f in left if f.direction is Direction.FOR]
     verdict = "What was seen does not rule it out."
     if log_e >= RULED_OUT:
         others = "its organisations" if known else "all of it together"
-        verdict = f"What was seen speaks against it: {', '.join(against) or others}."
+        against = ", ".join(readable(f.signal) for f in telling) or others
+        verdict = f"What was seen speaks against it: {against}."
     marked = model.mark is not None and findings[model.mark].direction is Direction.AGAINST
     return Weighed(explanation, log_e, score, fits, fails, f"Could it be {model.words}? {verdict}", marked)
 

@@ -20,7 +20,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.evidence.repeats import repeated
 from campaigns.evidence.spread import spread
 from campaigns.evidence.template import template
-from campaigns.explain import RULED_OUT, Weighed, best, readable, untested
+from campaigns.explain import RULED_OUT, Weighed, best, untested
 from campaigns.groups import Group, membership
 from campaigns.laws import Ints
 from campaigns.link import LinkSettings
@@ -29,7 +29,7 @@ from campaigns.members import grown, widened
 from campaigns.merge import fold, settled
 from campaigns.people import People
 from campaigns.traffic import Traffic
-from campaigns.vocabulary import Capability, Explanation, Signal
+from campaigns.vocabulary import Capability, Explanation, Signal, readable
 from campaigns.weighing import Weighing
 
 logger = logging.getLogger(__name__)
@@ -264,7 +264,6 @@ def _described(log: Traffic, group: Group, texts: pl.Series) -> dict[Signal, Fin
 
 def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighed], n_judged: int) -> str:
     """Say why a group is reported, as this campaign, or why it is not, among so many that were judged."""
-    least, fits = min(explanations, key=lambda weighed: weighed.log_e), best(explanations).explanation
     if campaign is not None:
         said = "stands out against independent users and every innocent explanation that could be tested"
         if weighed_on.whole:
@@ -281,15 +280,15 @@ def _reason(campaign: Group | None, weighed_on: Group, explanations: list[Weighe
             said += f"; the log does not tell whether it is {' or '.join(map(readable, unknown))}"
         return said
     by = "; judged by all that its accounts sent" if weighed_on.whole else ""
+    least = best(explanations)
     if least.log_e > 0:
-        against = readable(least.explanation)
-        e_value = np.exp(least.log_e)
+        against, e_value = readable(least.explanation), np.exp(least.log_e)
         if least.log_e < RULED_OUT:
             return f"stands out a little (e-value {e_value:.3g}), not enough to rule out {against}{by}"
         return (
             f"stands out (e-value {e_value:,.0f}), but not enough among {n_judged:,} judged groups; "
             f"what was seen speaks least against {against}{by}"
         )
-    if fits is Explanation.INDEPENDENT:
+    if least.explanation is Explanation.INDEPENDENT:
         return f"its accounts behave like independent users{by}"
-    return f"better explained innocently: {readable(fits)}{by}"
+    return f"better explained innocently: {readable(least.explanation)}{by}"

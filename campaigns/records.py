@@ -11,7 +11,7 @@ import polars as pl
 from campaigns.explain import UNTOLD, untested
 from campaigns.judge import Case
 from campaigns.traffic import Traffic
-from campaigns.vocabulary import Direction, Lineage, Status
+from campaigns.vocabulary import Direction, Lineage, Status, readable
 
 Record = dict[str, Any]
 LARGEST = 2**63 - 1  # number of tokens that a table holds
@@ -94,7 +94,7 @@ def _campaign(
 ) -> Record:
     rows = log.rows[case.group.member_rows(log)]
     n_accounts, lookalike = len(case.group.members), case.lookalike
-    aim = case.capability.replace("_", " ")
+    aim = readable(case.capability)
     about = f" ({', '.join(words.keywords[:4])})" if words.keywords else ""
     return {
         "campaign_id": cid,

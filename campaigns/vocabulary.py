@@ -3,6 +3,11 @@
 from enum import StrEnum
 
 
+def readable(name: str) -> str:
+    """Return a name of a vocabulary as it is said."""
+    return name.replace("_", " ")
+
+
 class Signal(StrEnum):
     """What can be weighed about a group; the column `signal` of campaign_evidence."""
 

@@ -1,12 +1,10 @@
 """Runs for days that have none yet, oldest first."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from flows.errors import InputError
-from flows.publish import settle
+from flows.publish import latest_runs, read_manifest, settle
 from flows.times import DAY, day
 
 
@@ -31,21 +29,15 @@ def _finished(
     output: Path, digests: Callable[[tuple[int, int]], Sequence[str]], window: tuple[int, int]
 ) -> bool:
     """Tell whether the published run of a day is about that day, all of it and nothing else."""
-    manifest = _manifest(output, day(window[0]))
+    date = day(window[0])
+    try:
+        run_id = (latest_runs(output) or {}).get(date)
+    except OSError:
+        return False
+    manifest = read_manifest(output / f"date={date}" / f"run_id={run_id}")
     return bool(
         manifest
         and (manifest["window_start"][:19], manifest["window_end"][:19])
         == tuple(f"{day(bound)}T00:00:00" for bound in window)
         and (not manifest["no_rows"] or manifest["inputs"]["digests"] == list(digests(window)))
     )
-
-
-def _manifest(output: Path, date: str) -> dict[str, Any] | None:
-    try:
-        run_id = json.loads((output / "latest.json").read_text())["current"][date]
-        found: dict[str, Any] = json.loads(
-            (output / f"date={date}" / f"run_id={run_id}" / "manifest.json").read_text()
-        )
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-    return found

@@ -37,9 +37,8 @@ def find_files(url: str) -> tuple[fsspec.AbstractFileSystem, str, list[str]]:
         else:
             root, files = _parent(path), [path] if fs.isfile(path) else []
     except Exception as error:  # stores have errors of their own
-        raise (
-            away(error) or InputError(f"cannot open {url}: {first_line(error)}")  # it may name accounts
-        ) from None
+        refused = InputError(f"cannot open {url}: {first_line(error)}")
+        raise _away(error) or refused from None  # it may name accounts
     if not files:
         raise InputError(
             f"no Parquet file at {url}; a folder is read with its key=value subfolders, a glob reads any file"
@@ -113,7 +112,7 @@ def open_parquet(fs: fsspec.AbstractFileSystem, path: str, names: Mapping[Any, s
         raise unreadable(path, names, "as Parquet", error) from None
 
 
-def away(error: Exception) -> StorageError | None:
+def _away(error: Exception) -> StorageError | None:
     """Return the error of a store that does not answer just now, None where the file is at fault."""
     if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in AWAY:
         return StorageError("begin", f"the log's store does not answer: {type(error).__name__}")
@@ -122,7 +121,7 @@ def away(error: Exception) -> StorageError | None:
 
 def unreadable(path: str, names: Mapping[Any, str], how: str, error: Exception) -> HydrascopeError:
     """Return the error of a file of a log that cannot be read; raise it from None: its cause has the path."""
-    return away(error) or InputError(
+    return _away(error) or InputError(
         f"cannot read {shown(path, names)} {how}: {shown(first_line(error), names)}"
     )
 

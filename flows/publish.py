@@ -49,7 +49,7 @@ def published(run: Run) -> Path | None:
     """Return the folder of this very run, where it is published; latest.json is made again if lost."""
     settle(run.output)
     found = next(iter(sorted(run.output.glob(f"date=*/run_id={run.run_id}"))), None)
-    if found and _latest(run.output) is None:
+    if found and latest_runs(run.output) is None:
         _put(run.output, found.parent.name.removeprefix("date="), run.run_id)
     return found
 
@@ -83,10 +83,11 @@ def _settle(output: Path, result: Path | None = None) -> None:
     date, run_id = f"date={asked['date']}", asked["run_id"]
     target = output / date / f"run_id={run_id}"
     if result or target.exists():
-        window = _window(result or target)
-        beside = {other: _window(other) for other in target.parent.glob("run_id=*") if other != target}
-        others = [other for other, of in beside.items() if _meet(of, window)]
-        stay = [(of, other.name[len("run_id=") :]) for other, of in beside.items() if other not in others]
+        told = read_manifest(result or target)
+        beside = {run: read_manifest(run) for run in target.parent.glob("run_id=*") if run != target}
+        window, windows = _window(told), {run: _window(of) for run, of in beside.items()}
+        others = [run for run, of in windows.items() if _meet(of, window)]
+        stay = [(of, run.name[len("run_id=") :]) for run, of in windows.items() if run not in others]
         current = _current(output) | {asked["date"]: max([(window, run_id), *stay])[1]}
         newest = max(current)
         latest = {
@@ -101,7 +102,7 @@ def _settle(output: Path, result: Path | None = None) -> None:
         if result and not target.exists():
             os.replace(result, target)
         for other in others:
-            if _log(other) != _log(target):
+            if _log(beside[other]) != _log(told):
                 logger.warning("a run of another log is moved aside: an output is for the runs of one log")
             _supersede(output, other)
         os.replace(prepared, output / "latest.json")
@@ -113,14 +114,14 @@ def _current(output: Path) -> dict[str, str]:
 
     Where it is lost the folders tell: earlier runs of the same hours lie elsewhere.
     """
-    known = _latest(output)
-    if known is None:
-        folders = sorted(output.glob("date=*/run_id=*"), key=_window)  # of a day the latest
+    known = latest_runs(output)
+    if known is None:  # of a day the latest
+        folders = sorted(output.glob("date=*/run_id=*"), key=lambda run: _window(read_manifest(run)))
         known = {run.parent.name[len("date=") :]: run.name[len("run_id=") :] for run in folders}
     return {date: run for date, run in known.items() if (output / f"date={date}" / f"run_id={run}").exists()}
 
 
-def _latest(output: Path) -> dict[str, str] | None:
+def latest_runs(output: Path) -> dict[str, str] | None:
     """Return the run of each day that latest.json names, None where it is not there or damaged."""
     try:
         known = json.loads((output / "latest.json").read_text())["current"]
@@ -129,21 +130,31 @@ def _latest(output: Path) -> dict[str, str] | None:
     return known if isinstance(known, dict) else None
 
 
-def _log(run: Path) -> str | None:
-    """Return the log that a run read, from its manifest; None where that does not tell."""
-    try:
-        return str(json.loads((run / "manifest.json").read_text())["inputs"]["log"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _window(run: Path) -> tuple[datetime, datetime]:
-    """Return the window of a run, from its manifest; all time where that does not tell."""
+def read_manifest(run: Path) -> dict[str, Any]:
+    """Return what a published run says of itself; nothing where it cannot be read."""
     try:
         told = json.loads((run / "manifest.json").read_text())
-        return datetime.fromisoformat(told["window_start"]), datetime.fromisoformat(told["window_end"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _log(manifest: dict[str, Any]) -> str | None:
+    """Return the log that a run read; None where its manifest does not tell."""
+    inputs = manifest.get("inputs")
+    return str(inputs.get("log")) if isinstance(inputs, dict) else None
+
+
+def _window(manifest: dict[str, Any]) -> tuple[datetime, datetime]:
+    """Return the window of a run; all time where its manifest does not tell."""
+    try:
+        bounds = (
+            datetime.fromisoformat(manifest["window_start"]),
+            datetime.fromisoformat(manifest["window_end"]),
+        )
+    except (ValueError, KeyError, TypeError):
         return datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return bounds
 
 
 def _meet(one: tuple[datetime, datetime], other: tuple[datetime, datetime]) -> bool:

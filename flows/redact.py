@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from flows.settings import ShowSettings
 
+KEY = 20  # characters, from which what has a digit is a key
 # Identifiers of people and systems, broadly: what is shown explains a campaign, it need not be complete.
 # Whole texts are read, so none begins within a word that it could be in: that would take quadratic time.
 # First a mark that each has, if any: most texts have none, and a pattern is slow to find that out.
-KEY = 20  # characters, from which what has a digit is a key
 _IDENTIFIERS = (
     ("@", re.compile(r"(?<![\w.+-])[\w.+-]+(?:@[\w+-]+(?:\.[\w+-]+)+)+"), "[e-mail]"),
     (".", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "[address]"),
@@ -18,7 +18,7 @@ _IDENTIFIERS = (
         "[address]",
     ),
     # Before numbers, which would take its last digits and leave the rest.
-    ("", re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}\b"), "[key]"),
+    ("", re.compile(rf"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{{{KEY},}}\b"), "[key]"),
     ("", re.compile(r"(?<!\w)\+?\d(?:[ ().-]{0,2}\d){6,}(?!\w)"), "[number]"),
 )
 

@@ -73,7 +73,11 @@ def configured() -> bool:
 
 
 def _named_here() -> bool:
-    """Tell whether one of the files that Prefect looks for in the working folder names an API."""
+    """Tell whether one of the files that Prefect looks for in the working folder names an API.
+
+    Prefect is not asked: it takes seconds to import, and its settings would be fixed before our own server
+    has an address.
+    """
     for name, path in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
         try:
             found: Any = tomllib.loads(Path(name).read_text())

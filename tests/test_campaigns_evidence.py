@@ -309,10 +309,8 @@ def test_what_a_class_does_speaks_for_a_class():
         assert set(said.speaks_for + said.speaks_against) <= {f.sentence for f in found.values()}
         return len(said.speaks_for), best(weighed).explanation
 
-    assert fits(lambda i: i // 40 % 5 * 24 + 18 + i // 200 % 2) == (
-        2,
-        Explanation.CLASS,
-    )  # every evening from six to eight
+    every_evening = fits(lambda i: i // 40 % 5 * 24 + 18 + i // 200 % 2)
+    assert every_evening == (2, Explanation.CLASS)
     assert fits(lambda i: i * 7 % 168) == (0, Explanation.INDEPENDENT)
 
 

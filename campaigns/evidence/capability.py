@@ -10,7 +10,7 @@ from campaigns.evidence.finding import Finding
 from campaigns.groups import Group
 from campaigns.laws import Ints
 from campaigns.traffic import Traffic
-from campaigns.vocabulary import Capability, Signal, Status
+from campaigns.vocabulary import Capability, Signal, Status, readable
 
 LEAST = 1 / 3  # of a group's requests, or it is not what the group is after
 READ = 4_000  # characters of a text
@@ -69,7 +69,7 @@ def capability(
     else:
         kind, share, times = list(RULES)[best], float(inside[best]), float(inside[best] / base[best])
         sentence = (
-            f"{share:.0%} of the group's requests ask for {kind.replace('_', ' ')}, by their words; "
+            f"{share:.0%} of the group's requests ask for {readable(kind)}, by their words; "
             f"{base[best]:.0%} in the rest of the log."
         )
     aim = Finding(Signal.CAPABILITY, Status.TESTED, None, share, times, None, None, len(rows), sentence)

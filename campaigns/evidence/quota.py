@@ -31,13 +31,14 @@ def quota(seen: Volumes) -> Finding:
         f"people's volumes up to a quota that at most {AT_CAP[-1]:.0%} of them reach",
         log_e_value(ratio),
         len(rates),
-        f"{near:.0%} of the accounts sent within a quarter of the median; "
-        + (
-            "a quota would leave those who do not reach it volumes of their own."
-            if ratio > 0
-            else "a quota that most of them use up explains as much."
-            if near >= HALF
-            else "the rest have volumes of their own, as people do."
-        ),
+        f"{near:.0%} of the accounts sent within a quarter of the median; {_said(ratio, near)}.",
         ratio,
     )
+
+
+def _said(ratio: float, near: float) -> str:
+    if ratio > 0:
+        return "a quota would leave those who do not reach it volumes of their own"
+    if near >= HALF:
+        return "a quota that most of them use up explains as much"
+    return "the rest have volumes of their own, as people do"

@@ -65,6 +65,15 @@ class Pack:
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
+def each_once(place: Ints, n: int) -> Ints:
+    """Return ascending places (k,) among n >= k as near as may be, each once: the next one that is not taken.
+
+    At the end, where there is none, back again.
+    """
+    step = np.arange(len(place))
+    return np.minimum(np.maximum.accumulate(place - step) + step, n - len(place) + step)
+
+
 def in_split(name: str, split: str) -> bool:
     """Tell whether a family or template belongs to a split ("tuning", "heldout"), by a fixed hash."""
     return (crc32(f"split/{name}".encode()) % 2 == 0) == (split == "tuning")

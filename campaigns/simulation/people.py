@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.random import Generator
 
-from campaigns.simulation.pack import Floats, Ints, Pack
+from campaigns.simulation.pack import Floats, Ints, Pack, each_once
 
 MOST_INTERESTS = 6
 MOST_ADDRESSES = 3
@@ -148,9 +148,7 @@ def draw_crew(n: int, rate: float, pack: Pack, days: float, mean_rate: float, rn
     many = draw_people(CANDIDATES * n, pack, days, mean_rate, rng)
     order = np.argsort(many.rate, kind="stable")
     place = np.searchsorted(many.rate[order], rate * np.exp(rng.normal(0, 0.3, n)))
-    place = np.sort(np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1))
-    step = np.arange(n)  # to the next who is not taken yet, and at the busy end back again
-    place = np.minimum(np.maximum.accumulate(place - step) + step, len(order) - n + step)
+    place = each_once(np.sort(np.clip(place + rng.integers(-n, n + 1, n), 0, len(order) - 1)), len(order))
     crew = take_people(many, rng.permutation(order[place]))
     return replace(
         crew,

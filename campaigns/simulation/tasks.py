@@ -7,7 +7,7 @@ import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from campaigns.simulation.pack import Floats, Ints, Pack, in_split
+from campaigns.simulation.pack import Floats, Ints, Pack, each_once, in_split
 from campaigns.simulation.rhythm import DAY
 from campaigns.simulation.scenario import Draw, Partition, Scenario, Shape
 from campaigns.simulation.wrap import wrap, wrapper_length
@@ -146,9 +146,8 @@ def match(shelf: Shelf, families: Ints, beat: Ints, target: Ints, rng: Generator
         pool = pool[np.argsort(pack.length[pool] + rng.random(len(pool)), kind="stable")]
         rows = rows[np.argsort(target[rows] + rng.random(len(rows)), kind="stable")]
         place = np.searchsorted(pack.length[pool], target[rows])
-        if len(rows) <= len(pool):  # move on to the next text not yet taken
-            step = np.arange(len(rows))
-            place = np.minimum(np.maximum.accumulate(place - step) + step, len(pool) - len(rows) + step)
+        if len(rows) <= len(pool):
+            place = each_once(place, len(pool))
         number[rows] = pool[np.minimum(place, len(pool) - 1)]
     return number
 
