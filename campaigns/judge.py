@@ -146,6 +146,8 @@ def _reported(
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels, sure=True)
     last = settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
+    beside = [seen.groups[i] for i in seen.standing_out if i not in again]  # of a known operator less will do
+    last = _folded(log, last, law, labels, beside)
     core = list(last.values())
     return _widened(log, last, core, law, labels, far=True)  # last, or what is left would have fewer accounts
 
@@ -231,11 +233,21 @@ def _widened(
     return _folded(log, settled(log, dict(zip(found, wide, strict=True))), law, labels)
 
 
-def _folded(log: Traffic, found: dict[int, Group], law: People, labels: dict[str, Ints]) -> dict[int, Group]:
-    """Fold campaigns, by the strongest group in each, and leave each account to one."""
-    campaigns, home = fold(log, list(found.values()), law, labels[TOPICS])
-    strongest = [list(found)[home.index(c)] for c in range(len(campaigns))]
-    return settled(log, dict(zip(strongest, campaigns, strict=True)))
+def _folded(
+    log: Traffic,
+    found: dict[int, Group],
+    law: People,
+    labels: dict[str, Ints],
+    beside: Sequence[Group] = (),
+) -> dict[int, Group]:
+    """Fold campaigns, by the strongest group in each, and leave each account to one.
+
+    beside: groups that are folded into one of them, or left out.
+    """
+    campaigns, home = fold(log, [*found.values(), *beside], law, labels[TOPICS])
+    known = home[: len(found)]
+    strongest = [list(found)[known.index(c)] for c in range(max(known, default=-1) + 1)]
+    return settled(log, dict(zip(strongest, campaigns, strict=False)))  # after these come the left out
 
 
 def _others(log: Traffic, groups: list[Group], order: list[int], first: dict[int, Group]) -> list[int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from campaigns.crews import ALIKE, PLAINLY, crews, one_or_two
 from campaigns.groups import Group, accounts_in, membership
 from campaigns.laws import Floats, Ints
-from campaigns.marks import NETWORK, OURS, TOPICS, found_in, mark_of
+from campaigns.marks import COVERED, NETWORK, OURS, TOPICS, found_in, mark_of
 from campaigns.mixture import (
     Side,
     Work,
@@ -209,6 +209,7 @@ def _followed(
     Once all have joined, a good part must be: some customers' jobs run flat, at any rate.
     Labels of a group that was judged by all that it sent may be anybody's, and so may those of two members
     (far): it is followed through them, but only as far as those who join are of its members' rate and models.
+    Who has a template of which no member writes anything is of something else, at whatever rate.
     """
     work = group.member_rows(log)
     if not len(work) or mark_of(found_in(log, group, labels), labels, work):
@@ -220,6 +221,7 @@ def _followed(
         for cluster in group.clusters:
             through[log.account[log.rows_in(*cluster)]] = True
     anybody = far or group.whole
+    free = free & (_of_other_runs(log, group, labels) < COVERED * log.sent)
     for _ in range(CHAIN):
         near = free & (through | (_asked(log, wide, labels) >= SOME * log.sent))
         near[wide.members] = True
@@ -269,6 +271,13 @@ def _by_choices(
 def _asked(log: Traffic, group: Group, labels: dict[str, Ints]) -> Ints:
     """Return (n_accounts,) the requests of each account in labels that are the group's."""
     return np.bincount(log.account[_anywhere(found_in(log, group, labels))], minlength=log.n_accounts)
+
+
+def _of_other_runs(log: Traffic, group: Group, labels: dict[str, Ints]) -> Ints:
+    """Return (n_accounts,) the requests of each account in runs that no member of a group writes."""
+    run = labels.get("run", np.full(len(log.account), -1))
+    other = (run >= 0) & ~np.isin(run, run[log.rows_of(group.members)])
+    return np.bincount(log.account[other], minlength=log.n_accounts)
 
 
 def _of_two(log: Traffic, label: Ints, work: Ints) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from campaigns.evidence.rhythm import one_queue, rhythm
 from campaigns.evidence.round_clock import round_clock
 from campaigns.evidence.sustained import sustained
 from campaigns.evidence.tasks import shared_tasks
-from campaigns.explain import OPERATOR, Weighed, at_most, weigh
+from campaigns.explain import OPERATOR, RULED_OUT, Weighed, at_most, weigh
 from campaigns.groups import Group
 from campaigns.laws import Floats, Ints
 from campaigns.people import People
@@ -69,6 +69,12 @@ class Weighing:
         """All groups, the strongest first; of those without evidence the largest."""
         sizes = np.array([len(group.members) for group in self.groups])
         return np.lexsort((-sizes, -np.maximum(self._log_e, 0.0))).tolist()
+
+    @property
+    def standing_out(self) -> list[int]:
+        """The groups that stand out from every explanation, among however many, the strongest first."""
+        log_e = self._log_e
+        return [i for i in self.order if log_e[i] >= RULED_OUT]
 
     @property
     def _log_e(self) -> Floats:
@@ -126,10 +132,11 @@ class Weighing:
         return half, place, self.people._replace(hours=hour_shares(half, np.arange(len(half.account))))
 
     def _weight(self, group: Group) -> float:
-        """Return how much a group is expected to be a campaign, by its linking half alone.
+        """Return how much a group is expected to show what it is, by its linking half alone.
 
-        That is cut in two once more: where one part tells the hours of the other as of one queue, or its
-        total is as steady, the held-out rows are likely to say the same.
+        The more rows it is judged by, the more they can say. The half is cut in two once more: where one part
+        tells the hours of the other as of one queue, or its total is as steady, the held-out rows are likely
+        to say the same.
         """
         half, place, people = self._half
         rows = place[group.rows]
@@ -137,7 +144,9 @@ class Weighing:
         hinted = (
             Signal.CONSTANT_TOTAL not in self.ignore and (constant_total(half, part).log_e or 0.0) > 0
         ) or (Signal.RHYTHM not in self.ignore and one_queue(half, part, people))
-        return (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
+        judged_by = group.sent(self.log).member_rows(self.log)
+        n_rows = float((~self.log.held_out[judged_by]).sum())
+        return n_rows * (HINTED if hinted else 1.0) * (SECOND_LOOK if group.whole else 1.0)
 
     def _sent(self, i: int) -> Volumes:
         """Return what the members of a group sent, of crews in the half that they were not told apart by."""

@@ -6,7 +6,7 @@ import pytest
 
 from campaigns.crews import OTHER_OPERATOR, crews, one_or_two
 from campaigns.groups import Group, about, gathered
-from campaigns.judge import JudgeSettings, judge
+from campaigns.judge import JudgeSettings, _folded, judge
 from campaigns.marks import found_in, mark_of
 from campaigns.members import alike, grown, parts, widened
 from campaigns.merge import fold, settled
@@ -457,6 +457,27 @@ def test_only_a_campaign_that_is_followed_far_takes_in_who_asks_what_its_members
     (near,), (far,) = (joined(log, [group], labels, far=far) for far in (False, True))
     assert near.members.tolist() == crew[:12].tolist()
     assert far.members.tolist() == crew.tolist()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_writes_a_template_of_which_no_member_writes_anything_does_not_join(known: bool):
+    log, crew, chain = chained(11)
+    place = log.places(crew)[log.account]
+    first = np.flatnonzero(place == 0)[:1] if known else []
+    run = np.where(place >= 6, 0, -1)
+    run[first] = 0
+    (wide,) = joined(log, [group_of(log, crew[:6])], {"topics": chain, "run": run})
+    assert wide.members.tolist() == (crew if known else crew[:6]).tolist()
+
+
+def test_a_group_that_stands_out_by_itself_is_of_a_known_operator_or_left_out():
+    log = log_of(3, [("hydra", 40, "even", "flat", range(100, 110)), OTHER], {})
+    crew, labels = numbers(log, "hydra"), {"topics": log.clusters["full"]}
+    beside = [group_of(log, crew[30:]), group_of(log, numbers(log, "other"))]
+    law, known = people(log, labels["topics"], 0), {7: group_of(log, crew[:30])}
+    assert _folded(log, known, law, labels) == known
+    ((name, whole),) = _folded(log, known, law, labels, beside).items()
+    assert (name, whole.members.tolist()) == (7, crew.tolist())
 
 
 def test_another_operator_of_the_same_rate_is_not_followed_to_by_a_request_that_went_astray():
