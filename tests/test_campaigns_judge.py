@@ -356,7 +356,7 @@ def test_what_a_group_weighs_beforehand_is_told_by_the_half_that_linking_saw():
 
     hydra, *ordinary = weights(rows)
     n = rows.filter(~pl.col("held_out")).group_by(pl.col("account_id").str.starts_with("hydra")).len()
-    assert hydra > n.filter("account_id")["len"].item()  # and ordinary accounts just as many rows as they have
+    assert hydra > n.filter("account_id")["len"].item()  # of ordinary accounts just as many rows as they have
     assert sum(ordinary) == n.filter(~pl.col("account_id"))["len"].item()
     assert weights(other) == [hydra, *ordinary]
 
