@@ -115,8 +115,8 @@ def grown(
         inside = np.zeros(len(log.account), dtype=bool)
         inside[work] = True
         mark = mark_of(found, labels, work)
-        if mark:  # not what else its accounts have in common
-            inside |= found[mark] & np.isin(labels[mark], labels[mark][work]) & ~taken
+        if mark:  # not what else its accounts have in common, nor who was found by that alone
+            inside = found[mark] & np.isin(labels[mark], labels[mark][work]) & (inside | ~taken)
         else:
             inside |= _anywhere(found) & ~taken
         rows = np.flatnonzero(inside)

@@ -115,6 +115,14 @@ def test_a_campaign_with_a_template_does_not_take_in_what_else_its_accounts_writ
     assert not aside[larger.rows].any()
 
 
+def test_who_was_found_with_a_campaign_by_what_both_ask_is_none_of_it_without_its_template():
+    log = log_of(1, [CREW, ("asks", 5, "even", "flat", range(100, 110))], {"hydra": 0})
+    crew, labels = numbers(log, "hydra"), {"run": log.clusters["run"], "topics": log.clusters["full"]}
+    law, found = people(log, labels["topics"], 0), group_of(log, np.union1d(crew, numbers(log, "asks")))
+    larger = grown(log, found, law, labels, np.zeros(len(log.account), dtype=bool))
+    assert larger.members.tolist() == crew.tolist()
+
+
 def test_hours_of_its_own_do_not_put_an_account_out_that_works_with_the_template():
     crews = [
         (name, 30, "even", hours, range(100, 103)) for name, hours in (("hydra", "flat"), ("human", "people"))
