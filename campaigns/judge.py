@@ -145,9 +145,9 @@ def _reported(
         found, alone = _crews(log, seen.groups, still, law, labels, sure=True)
         first = _campaigns(log, found, alone, law, labels)
     found, alone = _crews(log, seen.groups, [i for i in again if i >= n_first], law, labels, sure=True)
-    last = settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
+    both = settled(log, first | _campaigns(log, found, alone, law, labels, list(first.values())))
     beside = [seen.groups[i] for i in seen.standing_out if i not in again]  # of a known operator less will do
-    last = _folded(log, last, law, labels, beside)
+    last = _folded(log, both, law, labels, beside)
     core = list(last.values())
     return _widened(log, last, core, law, labels, far=True)  # last, or what is left would have fewer accounts
 

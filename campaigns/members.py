@@ -112,13 +112,13 @@ def grown(
             return group
     for _ in range(2):
         work, found = group.member_rows(log), found_in(log, group, labels)
-        inside = np.zeros(len(log.account), dtype=bool)
-        inside[work] = True
+        held = np.zeros(len(log.account), dtype=bool)
+        held[work] = True
         mark = mark_of(found, labels, work)
         if mark:  # not what else its accounts have in common, nor who was found by that alone
-            inside = found[mark] & np.isin(labels[mark], labels[mark][work]) & (inside | ~taken)
+            inside = found[mark] & np.isin(labels[mark], labels[mark][work]) & (held | ~taken)
         else:
-            inside |= _anywhere(found) & ~taken
+            inside = held | (_anywhere(found) & ~taken)
         rows = np.flatnonzero(inside)
         candidates = np.unique(log.account[rows])
         seen = work_of(log, [(rows, candidates)], log.sent)

@@ -73,8 +73,7 @@ class Weighing:
     @property
     def standing_out(self) -> list[int]:
         """The groups that stand out from every explanation, among however many, the strongest first."""
-        log_e = self._log_e
-        return [i for i in self.order if log_e[i] >= RULED_OUT]
+        return self.order[: (self._log_e >= RULED_OUT).sum()]
 
     @property
     def _log_e(self) -> Floats:

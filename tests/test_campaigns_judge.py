@@ -361,6 +361,17 @@ def test_what_a_group_weighs_beforehand_is_told_by_the_half_that_linking_saw():
     assert weights(other) == [hydra, *ordinary]
 
 
+def test_who_stands_out_by_itself_is_known_though_nothing_passes():
+    log = traffic(*plant(3, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 210))]))
+    topics, crew = log.clusters["full"], numbers(log, "hydra")
+    law = people(log, topics, 0)
+    weighing = Weighing(log=log, people=law, topics=topics, known=repeated(log), ignore=())
+    others = np.array_split(np.setdiff1d(np.arange(log.n_accounts), crew), 20)
+    crowds = [*others[:10], crew, *others[10:]]
+    assert weighing.passing([group_of(log, crowd) for crowd in crowds], 1e-12) == []
+    assert weighing.standing_out == [10]
+
+
 def test_profiles_put_accounts_of_one_mix_together():
     rows, accounts = plant(7, [ORDINARY, ("hydra", 40, "even", "flat", range(200, 240))])
     log = traffic(rows, accounts)
