@@ -11,8 +11,8 @@ demo: $(READY)  ## simulate a week of traffic, run the flow, show what it found 
 	$(BIN)/hydrascope detect demo/log --output demo/runs
 	$(BIN)/hydrascope evaluate demo/runs --truth demo/log/truth/truth.parquet
 
-test: $(READY) browser  ## every test
-	$(BIN)/pytest -q
+test: $(READY) browser  ## every test, a file at a time on each core, on four at most
+	$(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist loadscope
 
 check: $(READY)  ## lint, format, types, import directions
 	$(BIN)/ruff check .

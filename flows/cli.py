@@ -167,7 +167,7 @@ def detect(
         Run the same stages with no orchestrator.
 
     """
-    from flows.run import open_run
+    from flows.request import open_run
     from flows.settings import read_settings
 
     log_to_stderr()

@@ -45,7 +45,7 @@ def backfill(
     """
     from flows.backfill import missing_days
     from flows.files import find_files
-    from flows.run import open_run
+    from flows.request import open_run
     from flows.settings import read_settings
     from flows.source import open_source
 
@@ -156,7 +156,7 @@ def _plan(
     webhook: str | None,
 ) -> "Plan":
     """Return what is to be scheduled; refuse what makes no sense before anything is put on a server."""
-    from flows.run import absolute
+    from flows.request import absolute
     from flows.server import check_answer, configured, set_defaults
     from flows.settings import FITTED, read_settings
     from flows.times import zone_of

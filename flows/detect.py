@@ -30,7 +30,8 @@ from flows.errors import InputError, StageError, StorageError
 from flows.pipeline import complete
 from flows.publish import publish
 from flows.report import report
-from flows.run import Counts, Run, StageFunction, load_run, open_run, perform
+from flows.request import open_run
+from flows.run import Counts, Run, StageFunction, load_run, perform
 from flows.settings import DetectSettings
 from flows.times import day, microseconds, moment, zone_of
 from flows.watch import time_limit

@@ -17,7 +17,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from flows.run import STAGING, Counts, Run, remember_encoder, sync, write_atomically
+from flows.fitted import remember_encoder
+from flows.run import STAGING, Counts, Run, sync, write_atomically
 from flows.sample import SetAside
 from flows.source import OPTIONAL
 from flows.times import day, instant

@@ -15,7 +15,9 @@ from prefect.runtime import flow_run
 from embeddings.views import View
 from flows import stages
 from flows.detect import Tasks, closed_day
-from flows.run import STAGING, begin, discard, locked, open_run, remember_encoder, sweep
+from flows.fitted import remember_encoder
+from flows.request import open_run
+from flows.run import STAGING, begin, discard, locked, sweep
 from flows.settings import FITTED, DetectSettings
 from flows.times import DAY
 

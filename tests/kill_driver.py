@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import flows.pipeline as pipeline
-from flows.run import open_run, perform
+from flows.request import open_run
+from flows.run import perform
 from flows.settings import DetectSettings
 from tests.tiny import use_tiny_encoder
 

@@ -10,8 +10,8 @@ import pytest
 
 from embeddings.boilerplate import boilerplate, without
 from flows.pipeline import complete, plain, prepare
+from flows.request import open_run
 from flows.results import Inputs, read_inputs
-from flows.run import open_run
 from flows.settings import DetectSettings
 from tests.tiny import START, use_tiny_encoder, write
 

@@ -14,7 +14,7 @@ import pytest
 from flows.backfill import DAY, missing_days
 from flows.errors import InputError
 from flows.pipeline import complete, plain
-from flows.run import open_run
+from flows.request import open_run
 from flows.settings import DetectSettings
 from flows.source import open_source
 from tests.tiny import rows, use_tiny_encoder, write

@@ -193,7 +193,7 @@ def test_what_nobody_thought_of_is_told_by_its_place_alone(
     def fails(*_: Any) -> None:
         raise RuntimeError("tell me about subject 3")
 
-    monkeypatch.setattr("flows.run.open_run", fails)
+    monkeypatch.setattr("flows.request.open_run", fails)
     code, _, err = call("detect", write(rows(), tmp_path), "--output", tmp_path / "out", "--plain")
     assert code == 1
     assert re.fullmatch(r"hydrascope: failed: RuntimeError at test_flows_cli.py:\d+\n", err), err

@@ -14,7 +14,7 @@ import pytest
 
 from flows.errors import InputError, ServerError, StageError
 from flows.pipeline import complete, plain
-from flows.run import open_run
+from flows.request import open_run
 from flows.server import answering
 from flows.settings import DetectSettings
 from tests.prefect_api import ask, latest_run, logs_of, tasks_of, until

@@ -20,7 +20,7 @@ import pytest
 
 from flows.errors import StorageError
 from flows.pipeline import complete, plain
-from flows.run import open_run
+from flows.request import open_run
 from flows.settings import DetectSettings, WorkSettings
 from flows.watch import STOPPED
 from tests.prefect_api import ask, latest_run, until
@@ -111,7 +111,7 @@ import sys, time
 from pathlib import Path
 import flows.stages
 from flows.detect import detect_run
-from flows.run import open_run
+from flows.request import open_run
 from flows.settings import DetectSettings
 from tests.tiny import use_tiny_encoder
 use_tiny_encoder(setattr)

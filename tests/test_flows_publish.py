@@ -15,7 +15,8 @@ from flows.publish import publish as publish_stage
 from flows.publish import settle
 from flows.redact import redact
 from flows.report import report
-from flows.run import open_run, perform
+from flows.request import open_run
+from flows.run import perform
 from flows.settings import DetectSettings, ShowSettings
 from flows.stages import evidence
 from tests.tiny import TABLES, planted, rows, tables, use_tiny_encoder, write

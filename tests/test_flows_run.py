@@ -21,7 +21,8 @@ from embeddings.clusters import cluster_vectors
 from flows import stages
 from flows.errors import HydrascopeError, InputError, StageError, StorageError
 from flows.pipeline import complete, plain, prepare
-from flows.run import Run, begin, load_run, locked, open_run, perform, sweep
+from flows.request import open_run
+from flows.run import Run, begin, load_run, locked, perform, sweep
 from flows.settings import DetectSettings
 from flows.stages import vectors_of
 from tests.tiny import planted, rows, same_tables, tables, use_tiny_encoder, write

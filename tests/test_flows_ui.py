@@ -47,7 +47,7 @@ def read(browser: Any, url: str, *expected: str) -> str:
 def run_dir(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the flow that reported all it found."""
     from flows.detect import detect_run
-    from flows.run import open_run
+    from flows.request import open_run
     from flows.settings import DetectSettings
 
     folder = tmp_path_factory.mktemp("ui")

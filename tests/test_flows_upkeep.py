@@ -13,7 +13,8 @@ import pytest
 
 from flows.errors import InputError
 from flows.pipeline import complete, plain
-from flows.run import begin, open_run
+from flows.request import open_run
+from flows.run import begin
 from flows.settings import DetectSettings
 from tests.prefect_api import latest_run
 from tests.tiny import START, rows, use_tiny_encoder, write

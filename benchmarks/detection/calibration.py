@@ -29,8 +29,8 @@ from campaigns.vocabulary import Signal
 from campaigns.volumes import volumes
 from campaigns.weighing import evidence
 from flows.pipeline import plain, prepare
+from flows.request import open_run
 from flows.results import read_inputs
-from flows.run import open_run
 from flows.settings import DetectSettings
 
 PROMISING = OPERATOR | {Signal.QUOTA}  # signals whose null is people
