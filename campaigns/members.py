@@ -25,11 +25,11 @@ from campaigns.mixture import (
 from campaigns.people import People
 from campaigns.traffic import Traffic
 
-# How tight a queue is: concentration of its hours, of the share of an account's traffic, shape of its rates,
-# concentration of its topics and models.
-QUEUE_HOURS, QUEUE_SHARE, QUEUE_RATE, QUEUE_CHOICES = 128.0, 20.0, 8.0, 16.0
+# How tight a queue is: concentration of its hours, of the share of an account's traffic, of what is asked.
+QUEUE_HOURS, QUEUE_SHARE, QUEUE_CHOICES = 128.0, 20.0, 16.0
 # How tight a known campaign may turn out to be: what was reported need not be a queue in every respect.
 HOURS, SHARES, RATES = (2.0, 8.0, 32.0, 128.0), (2.0, 5.0, 20.0), (1.0, 2.0, 8.0)
+EVENLY = (8.0, 32.0)  # of the rates of all that its accounts sent: who joins by these does as they do
 LISTED = 0.15  # a passer-by less likely to take part than this is not listed
 SOME = 0.1  # of what an account sent: less is no reason to ask whether it is of a campaign
 CHAIN = 8  # labels that a campaign without a mark is followed through
@@ -254,7 +254,7 @@ def _by_all(log: Traffic, seen: Work, people: People, labels: dict[str, Ints]) -
     """Return the ways of telling accounts by all that they sent."""
     return [
         Side(by_hours(log, seen, people), HOURS, MOST),
-        Side(by_rate(seen, people, template=False), (QUEUE_RATE,)),
+        Side(by_rate(seen, people, template=False), EVENLY),
         *_by_choices(log, seen, people, labels),
     ]
 

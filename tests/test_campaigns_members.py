@@ -467,6 +467,18 @@ def test_only_a_campaign_that_is_followed_far_takes_in_who_asks_what_its_members
     assert far.members.tolist() == crew.tolist()
 
 
+def test_who_sends_a_fraction_or_a_multiple_of_what_the_members_send_does_not_join_them():
+    crowds = [("hydra", 40, "brisk", "flat", range(100, 110)), ("jobs", 20, "heavy", "flat", range(100, 106))]
+    log = log_of(0, crowds, {})
+    crew, jobs = numbers(log, "hydra"), numbers(log, "jobs")
+    (wide,) = joined(log, [group_of(log, crew[:30])], {"topics": log.clusters["full"]}, far=True)
+    assert np.isin(crew, wide.members).all()
+    assert log.sent[jobs].min() < 10
+    assert log.sent[jobs].max() > 90
+    assert log.sent[np.intersect1d(jobs, wide.members)].min() > 10
+    assert log.sent[np.intersect1d(jobs, wide.members)].max() < 60
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_who_writes_a_template_of_which_no_member_writes_anything_does_not_join(known: bool):
     log, crew, chain = chained(11)
