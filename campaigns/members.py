@@ -34,7 +34,8 @@ LISTED = 0.15  # a passer-by less likely to take part than this is not listed
 SOME = 0.1  # of what an account sent: less is no reason to ask whether it is of a campaign
 CHAIN = 8  # labels that a campaign without a mark is followed through
 AT_ONCE = 256  # groups
-MOST = 6.0  # no single way of telling them apart may settle an account on its own
+MOST = 6.0  # no single way of telling them apart may settle an account on its own,
+AWAKE = 18.0  # but hours that plainly are a person's, where no template says that the work is the campaign's
 
 
 def parts(log: Traffic, groups: list[Group], people: People, min_accounts: int) -> list[Group]:
@@ -123,7 +124,7 @@ def grown(
         candidates = np.unique(log.account[rows])
         seen = work_of(log, [(rows, candidates)], log.sent)
         sides = [
-            Side(by_hours(log, seen, people), HOURS, MOST),
+            Side(by_hours(log, seen, people), HOURS, MOST, MOST if mark else AWAKE),
             Side(by_share(seen), SHARES, MOST),
             Side(by_rate(seen, people, template=mark is not None), RATES, MOST),
             *_by_choices(log, seen, people, labels),
@@ -253,7 +254,7 @@ def _one(log: Traffic, group: Group, larger: Group, people: People) -> bool:
 def _by_all(log: Traffic, seen: Work, people: People, labels: dict[str, Ints]) -> list[Side]:
     """Return the ways of telling accounts by all that they sent."""
     return [
-        Side(by_hours(log, seen, people), HOURS, MOST),
+        Side(by_hours(log, seen, people), HOURS, MOST, AWAKE),
         Side(by_rate(seen, people, template=False), EVENLY),
         *_by_choices(log, seen, people, labels),
     ]

@@ -63,12 +63,14 @@ class Side(NamedTuple):
     """One way of telling an operator's accounts from bystanders.
 
     grid: values of tightness; in every round each group takes the one that fits its current members best.
-    most: bound on the absolute log-likelihood ratio of one account.
+    most: bound on the absolute log-likelihood ratio of one account; least: where it is another on the side of
+    bystanders.
     """
 
     against: Against
     grid: tuple[float, ...]
     most: float = np.inf
+    least: float | None = None
 
 
 def mixture(
@@ -124,7 +126,7 @@ def _said(work: Work, sides: Sequence[Side], weight: Floats) -> Floats:
         each = np.array([queue(tight) for tight in side.grid])
         best = np.array([work.each(weight * law) for law in each]).argmax(axis=0)
         ratio = each[best[work.group], np.arange(len(weight))] - bystanders
-        said += np.clip(ratio, -side.most, side.most)
+        said += np.clip(ratio, -(side.most if side.least is None else side.least), side.most)
     return said
 
 

@@ -257,7 +257,7 @@ def test_harvests_of_a_few_topics_an_account_are_two_where_what_they_ask_tells_h
 
 
 def test_whom_two_campaigns_would_have_joins_the_one_that_it_does_as():
-    log = log_of(12, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
+    log = log_of(14, [(name, 30, "even", "flat", range(100, 103)) for name in ("hydra", "other")], {})
     log = asking(log, models(log, "hydra"))
     crew, other = numbers(log, "hydra"), numbers(log, "other")
     found = [group_of(log, crew[:8]), group_of(log, other[:8])]
@@ -477,6 +477,17 @@ def test_who_sends_a_fraction_or_a_multiple_of_what_the_members_send_does_not_jo
     assert log.sent[jobs].max() > 90
     assert log.sent[np.intersect1d(jobs, wide.members)].min() > 10
     assert log.sent[np.intersect1d(jobs, wide.members)].max() < 60
+
+
+def test_people_who_ask_what_a_campaign_without_a_template_asks_and_as_much_are_none_of_it():
+    crowds = [("hydra", 40, "even", "flat", range(100, 103)), ("asks", 12, "even", "people", range(100, 103))]
+    log = log_of(0, crowds, {})
+    crew, labels = numbers(log, "hydra"), {"topics": log.clusters["full"]}
+    law, founders = people(log, labels["topics"], 0), group_of(log, crew[:30])
+    larger = grown(log, founders, law, labels, np.zeros(len(log.account), dtype=bool))
+    (far,) = joined(log, [founders], labels, far=True)
+    assert larger.members.tolist() == crew.tolist()
+    assert far.members.tolist() == crew.tolist()
 
 
 @pytest.mark.parametrize("known", [False, True])
