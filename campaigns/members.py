@@ -207,17 +207,20 @@ def _followed(
     """Follow a campaign without a mark along its labels to who is free (n_accounts,) to join.
 
     An account is weighed by everything that it sent, where some of that is in the labels of the campaign.
-    Once all have joined, a good part must be: some customers' jobs run flat, at any rate.
-    Labels of a group that was judged by all that it sent may be anybody's, and so may those of two members
-    (far): it is followed through them, but only as far as those who join are of its members' rate and models.
-    Who has a template of which no member writes anything is of something else, at whatever rate.
+    Once all have joined, a good part must be, or else most in labels of two members: some customers' jobs run
+    flat, at any rate. Labels of a group that was judged by all that it sent may be anybody's, and so may
+    those of two members (far): it is followed through them, but only as far as those who join are of its
+    members' rate and models. Who has a template of which no member writes anything is of something else, at
+    whatever rate.
     """
     work = group.member_rows(log)
     if not len(work) or mark_of(found_in(log, group, labels), labels, work):
         return group
     wide, through = group, np.zeros(log.n_accounts, dtype=bool)
+    of_two = np.zeros(len(log.account), dtype=bool)
     if far:
-        through[log.account[_anywhere({view: _of_two(log, labels[view], work) for view in labels})]] = True
+        of_two = _anywhere({view: _of_two(log, labels[view], work) for view in labels})
+        through[log.account[of_two]] = True
     elif group.whole:
         for cluster in group.clusters:
             through[log.account[log.rows_in(*cluster)]] = True
@@ -238,8 +241,9 @@ def _followed(
         if len(larger.members) == len(wide.members) or (anybody and not one):
             break
         wide = larger
-    asked = _asked(log, wide, labels)
-    passing_by = (asked < OURS * log.sent)[wide.candidates] & ~np.isin(wide.candidates, group.candidates)
+    asked, shared = _asked(log, wide, labels), np.bincount(log.account[of_two], minlength=log.n_accounts)
+    aside = (asked < OURS * log.sent) & (shared < COVERED * log.sent)
+    passing_by = aside[wide.candidates] & ~np.isin(wide.candidates, group.candidates)
     return wide.without(wide.candidates[passing_by])
 
 

@@ -467,6 +467,16 @@ def test_only_a_campaign_that_is_followed_far_takes_in_who_asks_what_its_members
     assert far.members.tolist() == crew.tolist()
 
 
+def test_who_asks_mostly_what_two_members_ask_joins_though_everybody_asks_some_of_that():
+    log = log_of(0, [CREW], {})
+    crew, rng = numbers(log, "hydra"), np.random.default_rng(0)
+    share = np.where(np.isin(log.account, crew), 0.9, 0.3)
+    common = rng.integers(200, 220, len(share))
+    topics = np.where(rng.random(len(share)) < share, common, log.clusters["full"])
+    (far,) = joined(log, [group_of(log, crew[:12])], {"topics": topics}, far=True)
+    assert far.members.tolist() == crew.tolist()
+
+
 def test_who_sends_a_fraction_or_a_multiple_of_what_the_members_send_does_not_join_them():
     crowds = [("hydra", 40, "brisk", "flat", range(100, 110)), ("jobs", 20, "heavy", "flat", range(100, 106))]
     log = log_of(0, crowds, {})
